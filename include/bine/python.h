@@ -1,0 +1,36 @@
+/* Bridges to CPython's own C API, for hosts that want it. The only header that needs Python.h.
+ *
+ * Call these on the owner thread inside a tick, in a task or in a host function: there the
+ * GIL is held. Elsewhere on the owner thread, stand between bine_python_enter() and _leave(). */
+#ifndef BINE_PYTHON_H
+#define BINE_PYTHON_H
+
+#include <Python.h>
+#include <bine/bine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Take the GIL and give it back; they nest, also inside a tick. Thread: owner. */
+BINE_API void bine_python_enter(bine *rt);
+BINE_API void bine_python_leave(bine *rt);
+
+/* Argument `index` of a host function: borrowed. */
+BINE_API PyObject *bine_arg_object(bine_call *call, size_t index);
+
+/* A value that holds `object` (a new reference is made). It may be dropped on any thread. */
+BINE_API bine_value *bine_value_from_object(bine *rt, PyObject *object);
+
+/* Conversions, by copy. NULL with a Python exception set on failure. The first borrows the
+ * value, and lets a pointer value go over into the capsule. */
+BINE_API PyObject *bine_value_to_python(bine_value *value);
+BINE_API bine_value *bine_value_from_python(PyObject *object);
+
+/* The exception that ended a micro-thread (new), or NULL. Reading it counts as handling it. */
+BINE_API PyObject *bine_micro_exception(bine_micro *micro);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

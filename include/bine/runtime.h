@@ -1,0 +1,160 @@
+/* The runtime: open it, hand it scripts, give it a turn from your main loop, close it.
+ *
+ *     bine_config config;
+ *     bine *rt;
+ *     bine_config_init(&config);
+ *     if (bine_open(&config, &rt) != BINE_OK) ...bine_message()...
+ *     bine_run_file(rt, "agent.py", NULL);
+ *     while (frame())                    // your loop
+ *         bine_tick(rt, 2000000, NULL);  // scripts may use 2 ms of this frame
+ *     bine_shutdown(rt, 0);
+ *     while (bine_close(rt) == BINE_EBUSY)
+ *         bine_tick(rt, 2000000, NULL);
+ *
+ * One runtime is open per process at a time, and a process starts its interpreter once:
+ * CPython does not start twice cleanly.
+ *
+ * The GIL: the runtime holds it inside bine_tick() and bine_run(), so also while the host's
+ * tasks and host functions run, and not in between: Python threads that a script started
+ * go on while the host draws its frame. */
+#ifndef BINE_RUNTIME_H
+#define BINE_RUNTIME_H
+
+#include <bine/common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum bine_log_level {
+    BINE_LOG_INFO,
+    BINE_LOG_WARNING,
+    BINE_LOG_ERROR
+} bine_log_level;
+
+/* How much stack a micro-thread gets. It is address space, not memory: only the pages that a
+ * script has touched cost. See docs/guide/stacks.md for what each bears. */
+typedef enum bine_stack_class {
+    BINE_STACK_DEFAULT, /* all that Python can do: recursion to the limit, any module */
+    BINE_STACK_SMALL    /* for 100,000 micro-threads of shallow scripts: about 4 KiB each */
+} bine_stack_class;
+
+/* Called on the owner thread. `error` is borrowed for the call. Must not tick or close. */
+typedef void (*bine_on_unhandled)(bine *rt, const bine_error *error, void *user);
+
+/* Called on the owner thread; `line` has no newline and is borrowed for the call. */
+typedef void (*bine_on_log)(bine *rt, bine_log_level level, const char *line, void *user);
+
+/* Nanoseconds on a clock that never goes back. Called on the owner thread. */
+typedef int64_t (*bine_clock)(void *user);
+
+typedef struct bine_config {
+    size_t struct_size; /* set by bine_config_init() */
+
+    /* Script errors that nobody joined. NULL: they go to on_log as text. */
+    bine_on_unhandled on_unhandled;
+    /* Where the runtime says what it has to say. NULL: nowhere. */
+    bine_on_log on_log;
+    /* The clock of bine.sleep() and of timeouts. A game hands in its game time. */
+    bine_clock clock; /* NULL: CLOCK_MONOTONIC */
+    /* The clock of tick budgets and of bine_tick_info. */
+    bine_clock budget_clock; /* NULL: CLOCK_MONOTONIC */
+    void *user; /* handed to the four above; borrowed */
+
+    bine_stack_class stack_class;
+
+    /* Python. */
+    bool isolated;                /* true: no PYTHON* variables, no user site-packages */
+    bool site_import;             /* false: like `python3 -S`, no site-packages */
+    bool install_signal_handlers; /* false: true is for programs that are an interpreter */
+    const char *const *module_paths; /* searched before Python's own; copied */
+    size_t module_path_count;
+    int argc; /* sys.argv; copied */
+    char *const *argv;
+} bine_config;
+
+/* Sets every default. Thread: any. */
+BINE_API void bine_config_init(bine_config *config);
+
+/* Starts the interpreter and the runtime; the calling thread becomes the owner.
+ * BINE_EBUSY: one is open. BINE_ESTARTED: one was. BINE_EPYTHON: the interpreter did not start. */
+BINE_API int bine_open(const bine_config *config, bine **out);
+
+/* Starts a script as a micro-thread. Nothing of it runs before the next tick, not even its
+ * syntax check. The first script of a runtime is the module __main__; later ones have a
+ * namespace of their own under that name. The folder of a file is searched for its imports.
+ *
+ * `out` may be NULL; else release *out with bine_micro_release(). `name` stands in tracebacks.
+ * BINE_ECLOSED: shutting down. BINE_EIO: the file cannot be read. Thread: owner. */
+BINE_API int bine_run_file(bine *rt, const char *path, bine_micro **out);
+BINE_API int bine_run_string(bine *rt, const char *source, const char *name, bine_micro **out);
+
+/* What a tick did. */
+typedef struct bine_tick_info {
+    size_t struct_size;   /* set it to sizeof(bine_tick_info) */
+    uint64_t jobs;        /* micro-threads resumed and callbacks run */
+    size_t ready;         /* jobs left for the next tick, in their order */
+    size_t alive;         /* micro-threads that have not ended */
+    int64_t elapsed_ns;   /* how long the tick took, on the budget clock */
+    int64_t next_wake_ns; /* until the next timer is due; -1: no timer; 0: jobs are ready */
+} bine_tick_info;
+
+/* Gives the scripts a turn: takes in what other threads sent and what is due, then runs the
+ * jobs that are ready, in their order, until none is left or `budget_ns` is used up. At
+ * least one job runs; a job is not cut short, so a script that does not wait overruns.
+ * A negative budget runs just the batch that was ready at the start, however long it takes.
+ *
+ * Never blocks. `info` may be NULL. BINE_EBUSY: called from inside a tick. Thread: owner. */
+BINE_API int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info);
+
+typedef enum bine_run_mode {
+    BINE_RUN_DEFAULT, /* until no micro-thread lives and no job is left */
+    BINE_RUN_ONCE,    /* one turn, waiting for something to do if there is nothing */
+    BINE_RUN_NOWAIT   /* one turn, without waiting */
+} bine_run_mode;
+
+/* Drives the runtime on its own loop. Returns 0 when all is done, 1 when something lives
+ * on (once, no-wait), or an error. BINE_EBUSY: called from inside a tick. Thread: owner. */
+BINE_API int bine_run(bine *rt, bine_run_mode mode);
+
+/* Has `task` called once, on the owner thread, on the host's stack, in a tick to come. Tasks
+ * of one thread keep their order. `release` (may be NULL) frees `user` after the call, or
+ * without it when the runtime closes first. On an error `user` has been released.
+ * BINE_ECLOSED, BINE_ENOMEM. Thread: any. */
+typedef void (*bine_task)(bine *rt, void *user);
+BINE_API int bine_post(bine *rt, bine_task task, void *user, bine_free release);
+
+/* Ctrl-C: raises KeyboardInterrupt in the script that runs, also in `while True: pass`, or in
+ * the oldest one when all wait. Thread: any, and safe in a signal handler. */
+BINE_API void bine_interrupt(bine *rt);
+
+/* Begins the end: spawns are refused, and bine.Exit is raised in every micro-thread where it
+ * waits, children first, and again at each later wait. Keep ticking. When `grace_ns` is over,
+ * those that still live are reported through on_log with their stacks. Thread: owner. */
+BINE_API int bine_shutdown(bine *rt, int64_t grace_ns);
+
+/* Ends the runtime and its interpreter, and frees `rt`. Never blocks.
+ * BINE_EBUSY: a micro-thread lives, or called from inside a tick; nothing has happened. Thread: owner. */
+BINE_API int bine_close(bine *rt);
+
+typedef struct bine_stats {
+    size_t struct_size; /* set it to sizeof(bine_stats) */
+    size_t alive;       /* micro-threads that have not ended */
+    uint64_t spawned;   /* since bine_open() */
+    uint64_t jobs;      /* resumptions and callbacks since bine_open() */
+    size_t timers;      /* pending now */
+    size_t stacks;      /* carved so far; a stack is used again and again */
+    size_t stack_size;  /* of one, in bytes of address space */
+    size_t deferreds;   /* that exist now */
+} bine_stats;
+
+/* Thread: owner. */
+BINE_API int bine_get_stats(const bine *rt, bine_stats *stats);
+
+/* What was given in bine_config.user. Thread: owner. */
+BINE_API void *bine_user(const bine *rt);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

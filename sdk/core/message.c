@@ -1,0 +1,89 @@
+/* Status codes in words, and the thread's last message. Any thread. */
+#include "core/runtime.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define CODES(X)                                                                                   \
+    X(BINE_OK, "done")                                                                             \
+    X(BINE_EINVAL, "an argument is out of its domain")                                             \
+    X(BINE_ENOMEM, "out of memory or of address space")                                            \
+    X(BINE_EBUSY, "not now: nested call, or something still lives")                                \
+    X(BINE_ETHREAD, "called from a thread other than the owner")                                   \
+    X(BINE_EMICRO, "would have to wait, but not inside a micro-thread")                            \
+    X(BINE_ECLOSED, "the runtime is shutting down or closed")                                      \
+    X(BINE_ESTARTED, "this process has already started its one interpreter")                       \
+    X(BINE_EPYTHON, "the interpreter did not start")                                               \
+    X(BINE_ESCRIPT, "a Python exception")                                                          \
+    X(BINE_ECANCELED, "cancelled")                                                                 \
+    X(BINE_ETIMEDOUT, "the time given is over")                                                    \
+    X(BINE_ESETTLED, "the deferred already has its result")                                        \
+    X(BINE_EBROKEN, "the resolver was dropped: no result will come")                               \
+    X(BINE_ETYPE, "a value is of another kind than asked for")                                     \
+    X(BINE_EEXIST, "the name is taken")                                                            \
+    X(BINE_EIO, "the operating system said no")
+
+const char *bine_err_name(int status)
+{
+    switch (status) {
+#define NAME(code, text)                                                                           \
+    case code:                                                                                     \
+        return #code;
+        CODES(NAME)
+#undef NAME
+    default:
+        return "BINE_E?";
+    }
+}
+
+const char *bine_strerror(int status)
+{
+    switch (status) {
+#define TEXT(code, text)                                                                           \
+    case code:                                                                                     \
+        return text;
+        CODES(TEXT)
+#undef TEXT
+    default:
+        return "unknown status";
+    }
+}
+
+static _Thread_local char last_message[512];
+
+const char *bine_message(void)
+{
+    return last_message;
+}
+
+int bine__fail(int status, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(last_message, sizeof last_message, format, args);
+    va_end(args);
+    return status;
+}
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+const char *bine_version(void)
+{
+    return TEXT(BINE_VERSION_MAJOR) "." TEXT(BINE_VERSION_MINOR) "." TEXT(
+        BINE_VERSION_PATCH) " (CPython " PY_VERSION ")";
+}
+
+void bine__log(bine *rt, bine_log_level level, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+
+    if (rt->config.on_log == NULL)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    rt->config.on_log(rt, level, line, rt->config.user);
+}

@@ -1,0 +1,300 @@
+/* Switching between micro-threads. The hot path of everything: keep it short. */
+#include "core/pystate.h" /* before any other include of Python.h */
+
+#include "core/micro.h"
+
+#include "core/pyframe.h"
+#include "core/runtime.h"
+#include "core/switch.h"
+
+#include <string.h>
+
+/* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
+ * layout of __cxa_eh_globals in the Itanium C++ ABI. */
+typedef struct cxa_state {
+    void *caught;
+    unsigned uncaught;
+} cxa_state;
+
+static void outermost(void *arg);
+
+static bine__fiber *fiber_of(bine *rt, const bine__micro *micro)
+{
+    return micro->slot != NULL ? &micro->slot->fiber : &rt->host_fiber;
+}
+
+/* Leaves the running stack for `to`; returns when somebody switches back. `self` is the one that
+ * runs. */
+static void switch_to(bine *rt, bine__micro *self, bine__micro *to)
+{
+    PyThreadState *t = rt->tstate;
+    bine__pystate saved;
+    cxa_state cxa = {0};
+
+    bine__pystate_save(t, &saved, self->recursion_cap);
+    self->saved = &saved;
+    if (rt->cxa_globals != NULL)
+        memcpy(&cxa, rt->cxa_globals(), sizeof cxa);
+
+    rt->current = to;
+    bine__fiber_leave(fiber_of(rt, self), fiber_of(rt, to), 0);
+    bine__switch(&self->sp, to->sp);
+    bine__fiber_enter(fiber_of(rt, self));
+
+    if (rt->cxa_globals != NULL)
+        memcpy(rt->cxa_globals(), &cxa, sizeof cxa);
+    bine__pystate_load(t, &saved, self->recursion_cap);
+}
+
+/* Gives a micro-thread its stack. False: there is none to be had. */
+static bool start(bine *rt, bine__micro *micro)
+{
+    bine__slot *slot = bine__stack_take(&rt->stacks);
+
+    if (slot == NULL)
+        return false;
+    micro->slot = slot;
+    micro->sp = bine__switch_prepare(slot->high, outermost, rt);
+    return true;
+}
+
+/* Whether it can run right now: it has a stack, or gets one and is still wanted. */
+static inline bool runnable(bine *rt, bine__micro *micro)
+{
+    if (micro->slot != NULL)
+        return true;
+    return micro->pending == 0 && start(rt, micro);
+}
+
+/* Who is next: a micro-thread, or the host when it is time to look up or a callback is due. */
+static inline bine__micro *next(bine *rt)
+{
+    bine__job *job = rt->ready.head;
+    bine__micro *micro;
+
+    if (job == NULL || job->run != bine__micro_resume || rt->fuel <= 0)
+        return &rt->host;
+    micro = bine__micro_of(job);
+    if (!runnable(rt, micro))
+        return &rt->host; /* which will find the same, and see to it */
+    bine__queue_pop(&rt->ready);
+    rt->fuel--;
+    micro->state = BINE_MICRO_RUNNING;
+    return micro;
+}
+
+static void unlink_living(bine *rt, bine__micro *micro)
+{
+    if (micro->older != NULL)
+        micro->older->newer = micro->newer;
+    else
+        rt->oldest = micro->newer;
+    if (micro->newer != NULL)
+        micro->newer->older = micro->older;
+    else
+        rt->newest = micro->older;
+    micro->older = NULL;
+    micro->newer = NULL;
+    rt->alive--;
+    if (rt->main == micro)
+        rt->main = NULL;
+}
+
+/* The outermost C frame of a micro-thread. */
+static void outermost(void *arg)
+{
+    bine *rt = arg;
+    bine__micro *self = rt->current;
+    PyThreadState *t = rt->tstate;
+    bine__slot *slot = self->slot;
+    bine__micro *to;
+    void *unused;
+    bine__pyroot root;
+    bine__pystart begin = {
+        .stack_low = slot->low,
+        .stack_high = slot->high,
+        .chunk = slot->high,
+        .chunk_size = slot->data_size,
+        .context = self->context,
+        .id = self->id,
+        .recursion_cap = self->recursion_cap,
+    };
+
+    bine__fiber_enter(&slot->fiber);
+    if (rt->cxa_globals != NULL)
+        memset(rt->cxa_globals(), 0, sizeof(cxa_state));
+    self->context = NULL;
+    bine__pystate_start(t, &root, &begin);
+
+    self->entry(self);
+
+    self->no_wait++; /* destructors of its thread-locals run here */
+    bine__pystate_clear(t);
+    self->slot = NULL;
+    self->saved = NULL;
+    self->state = BINE_MICRO_DONE;
+    unlink_living(rt, self);
+    self->ended(self); /* `self` may be gone now */
+    bine__pystate_clear(t);
+
+    /* First the next one's stack, then give this one away: they must not be the same. */
+    to = next(rt);
+    bine__stack_give(&rt->stacks, slot);
+    rt->current = to;
+    bine__fiber_leave(&slot->fiber, fiber_of(rt, to), 1);
+    bine__switch(&unused, to->sp);
+    abort();
+}
+
+int bine__micro_spawn(bine *rt, bine__micro *micro)
+{
+    static _Atomic uint64_t last_id = (uint64_t)1 << 40; /* far from the ids of thread states */
+
+    if (rt->shutting_down)
+        return bine__fail(BINE_ECLOSED, "the runtime is shutting down: no new micro-threads");
+    micro->job.run = bine__micro_resume;
+    micro->rt = rt;
+    micro->id = ++last_id;
+    micro->recursion_cap = rt->recursion_cap;
+    micro->state = BINE_MICRO_READY;
+    micro->newer = NULL;
+    micro->older = rt->newest;
+    if (rt->newest != NULL)
+        rt->newest->newer = micro;
+    else
+        rt->oldest = micro;
+    rt->newest = micro;
+    rt->alive++;
+    rt->spawned++;
+    bine__ready(rt, &micro->job);
+    return BINE_OK;
+}
+
+static void enter(bine *rt, bine__micro *micro)
+{
+    micro->state = BINE_MICRO_RUNNING;
+    switch_to(rt, &rt->host, micro);
+}
+
+void bine__micro_resume(bine *rt, bine__job *job)
+{
+    bine__micro *micro = bine__micro_of(job);
+
+    if (runnable(rt, micro)) {
+        enter(rt, micro);
+        return;
+    }
+    /* Cancelled before its first turn, or no stack: without one, its entry just ends it. */
+    micro->entry(micro);
+    Py_CLEAR(micro->context);
+    micro->state = BINE_MICRO_DONE;
+    unlink_living(rt, micro);
+    micro->ended(micro);
+}
+
+int bine__can_wait(const bine *rt)
+{
+    if (rt == NULL || rt->current == &rt->host || rt->current->state == BINE_MICRO_DONE)
+        return BINE_EMICRO;
+    if (rt->current->no_wait != 0)
+        return BINE_EBUSY;
+    if (rt->current->pending != 0)
+        return BINE_ECANCELED;
+    return BINE_OK;
+}
+
+void bine__yield(bine *rt)
+{
+    bine__micro *self = rt->current;
+
+    if (rt->ready.head == NULL && rt->fuel > 0) {
+        rt->fuel--; /* nobody else wants a turn */
+        return;
+    }
+    self->state = BINE_MICRO_READY;
+    bine__ready(rt, &self->job);
+    switch_to(rt, self, next(rt));
+}
+
+static void unlink_wait(bine__wait *wait)
+{
+    bine__waiters *among = wait->among;
+
+    if (among == NULL)
+        return;
+    if (wait->prev != NULL)
+        wait->prev->next = wait->next;
+    else
+        among->first = wait->next;
+    if (wait->next != NULL)
+        wait->next->prev = wait->prev;
+    else
+        among->last = wait->prev;
+    wait->among = NULL;
+}
+
+static void link_wait(bine__wait *wait, bine__waiters *among)
+{
+    wait->among = among;
+    wait->next = NULL;
+    wait->prev = NULL;
+    if (among == NULL)
+        return;
+    wait->prev = among->last;
+    if (among->last != NULL)
+        among->last->next = wait;
+    else
+        among->first = wait;
+    among->last = wait;
+}
+
+/* Ends a wait: its micro-thread runs at its turn. */
+static void wake(bine__wait *wait, bine__outcome outcome)
+{
+    bine__micro *micro = wait->micro;
+
+    wait->outcome = outcome;
+    unlink_wait(wait);
+    bine__timer_stop(&micro->rt->timers, &wait->timer);
+    micro->wait = NULL;
+    micro->state = BINE_MICRO_READY;
+    bine__ready(micro->rt, &micro->job);
+}
+
+static void on_deadline(bine__timer *timer)
+{
+    bine__wait *wait = (bine__wait *)(void *)((char *)timer - offsetof(bine__wait, timer));
+
+    wake(wait, BINE__TIMED_OUT);
+}
+
+bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
+{
+    bine__micro *self = rt->current;
+    bine__wait wait;
+
+    wait.micro = self;
+    wait.outcome = BINE__WAITING;
+    wait.timer.slot = 0;
+    wait.timer.fire = on_deadline;
+    if (deadline != BINE__NEVER && bine__timer_set(&rt->timers, &wait.timer, deadline) != 0)
+        return BINE__NO_MEMORY;
+    link_wait(&wait, among);
+    self->wait = &wait;
+    self->state = BINE_MICRO_WAITING;
+    switch_to(rt, self, next(rt));
+    return wait.outcome;
+}
+
+void bine__wake_all(bine__waiters *among)
+{
+    while (among->first != NULL)
+        wake(among->first, BINE__ARRIVED);
+}
+
+void bine__micro_interrupt(bine__micro *micro, unsigned pending)
+{
+    micro->pending |= pending;
+    if (micro->wait != NULL)
+        wake(micro->wait, BINE__INTERRUPTED);
+}

@@ -1,0 +1,149 @@
+#include "core/pystate.h" /* before any other include of Python.h */
+
+#include "core/pyframe.h"
+
+#include "core/micro.h"
+
+#if PY_VERSION_HEX < 0x030C0000
+#define Py_BUILD_CORE 1 /* 3.11 has no public way from a frame to its code */
+#include <internal/pycore_frame.h>
+#undef Py_BUILD_CORE
+#endif
+
+/* Kept free below any recursion for what is not counted: the parser (which has a limit of its
+ * own), the host's functions, signal handlers. */
+#define RESERVE ((size_t)64 * 1024)
+
+int bine__recursion_cap(size_t size)
+{
+#if BINE__STACK_POINTER_CHECKED
+    (void)size;
+    return BINE__NO_CAP;
+#else
+    size_t usable = size > 2 * RESERVE ? size - RESERVE : size / 2;
+    size_t cap = usable / BINE__STACK_BYTES_PER_CALL;
+
+#ifdef BINE__C_RECURSION_LIMIT
+    if (cap > BINE__C_RECURSION_LIMIT)
+        cap = BINE__C_RECURSION_LIMIT;
+#endif
+    return (int)cap;
+#endif
+}
+
+size_t bine__default_stack_size(void)
+{
+    return BINE__STACK_DEFAULT_SIZE;
+}
+
+void bine__pystate_clear(PyThreadState *t)
+{
+    if (t->c_tracefunc != NULL)
+        PyEval_SetTrace(NULL, NULL);
+    if (t->c_profilefunc != NULL)
+        PyEval_SetProfile(NULL, NULL);
+    Py_CLEAR(t->async_gen_firstiter);
+    Py_CLEAR(t->async_gen_finalizer);
+#if BINE__HAS_ASYNCIO_LOOP
+    Py_CLEAR(((_PyThreadStateImpl *)t)->asyncio_running_loop);
+#endif
+#if BINE__HAS_ASYNCIO_TASK
+    Py_CLEAR(((_PyThreadStateImpl *)t)->asyncio_running_task);
+#endif
+#if BINE__HAS_LOCAL_KEY
+    Py_CLEAR(t->threading_local_key);
+    Py_CLEAR(t->threading_local_sentinel);
+#endif
+    Py_CLEAR(t->dict);
+#if BINE__HAS_LOCAL_KEY
+    /* A destructor may have made new ones. */
+    Py_CLEAR(t->threading_local_key);
+    Py_CLEAR(t->threading_local_sentinel);
+#endif
+    Py_CLEAR(t->context);
+    t->context_ver++;
+    PyErr_Clear();
+}
+
+PyFrameObject *bine__suspended_frame(PyThreadState *t, const bine__micro *micro)
+{
+    PyFrameObject *frame;
+    int collecting;
+
+    if (micro->saved == NULL)
+        return NULL;
+    /* A collection must not see the exchanged pointer. */
+    collecting = PyGC_Disable();
+#if BINE__USES_CFRAME
+    _PyCFrame *mine = t->cframe;
+
+    t->cframe = micro->saved->cframe;
+    frame = PyThreadState_GetFrame(t);
+    t->cframe = mine;
+#else
+    struct _PyInterpreterFrame *mine = t->current_frame;
+
+    t->current_frame = micro->saved->frame;
+    frame = PyThreadState_GetFrame(t);
+    t->current_frame = mine;
+#endif
+    if (collecting)
+        PyGC_Enable();
+    return frame;
+}
+
+PyCodeObject *bine__running_code(PyThreadState *t, int *offset)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    _PyInterpreterFrame *frame = t->cframe->current_frame;
+
+    /* A frame that is still being built has no instruction yet. */
+    while (frame != NULL && _PyFrame_IsIncomplete(frame))
+        frame = frame->previous;
+    if (frame == NULL)
+        return NULL;
+    *offset = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+    return (PyCodeObject *)Py_NewRef((PyObject *)frame->f_code);
+#else
+#if BINE__USES_CFRAME
+    struct _PyInterpreterFrame *frame = t->cframe->current_frame;
+#else
+    struct _PyInterpreterFrame *frame = t->current_frame;
+#endif
+
+    if (frame == NULL)
+        return NULL;
+    *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
+    return (PyCodeObject *)PyUnstable_InterpreterFrame_GetCode(frame);
+#endif
+}
+
+int bine__copy_context(PyThreadState *t, PyObject **out)
+{
+    *out = NULL;
+    if (t->context == NULL)
+        return 0;
+    *out = PyContext_CopyCurrent();
+    return *out == NULL ? -1 : 0;
+}
+
+int bine__recursion_limit_needs_care(void)
+{
+#if BINE__ONE_RECURSION_COUNTER
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+int bine__set_recursion_limit(PyThreadState *owner, int cap, PyObject *original, PyObject *limit)
+{
+    int used = bine__recursion_allowed(owner, cap) - BINE__RECURSION_REMAINING(owner);
+    PyObject *none = PyObject_CallOneArg(original, limit);
+
+    if (none == NULL)
+        return -1;
+    Py_DECREF(none);
+    BINE__RECURSION_REMAINING(owner) = bine__recursion_allowed(owner, cap) - used;
+    return 0;
+}

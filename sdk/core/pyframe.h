@@ -1,0 +1,34 @@
+/* Questions about Python frames that need CPython's private fields. Owner thread, GIL held. */
+#ifndef BINE_CORE_PYFRAME_H
+#define BINE_CORE_PYFRAME_H
+
+#include <Python.h>
+
+struct bine__micro;
+
+/* How deep a micro-thread's calls may go on a C stack of `size` bytes: CPython's own counters
+ * are started so that the stack cannot overflow. */
+int bine__recursion_cap(size_t size);
+
+/* The size of a default stack for this version of CPython, in bytes. */
+size_t bine__default_stack_size(void);
+
+/* Lets go of all that the ending micro-thread has put into the thread state; may run Python. */
+void bine__pystate_clear(PyThreadState *t);
+
+/* The innermost frame of a suspended micro-thread (new), or NULL when it has none. */
+PyFrameObject *bine__suspended_frame(PyThreadState *t, const struct bine__micro *micro);
+
+/* The code object (new) and instruction offset of the running frame, or NULL when C called. */
+PyCodeObject *bine__running_code(PyThreadState *t, int *offset);
+
+/* A copy of the running context to start a micro-thread with (new); *out may become NULL for
+ * an empty one. -1 with an exception when memory is out. */
+int bine__copy_context(PyThreadState *t, PyObject **out);
+
+/* Tells whether sys.setrecursionlimit() must go through bine__set_recursion_limit(). */
+int bine__recursion_limit_needs_care(void);
+/* Sets the interpreter's limit while the running stack keeps its own cap. -1: exception set. */
+int bine__set_recursion_limit(PyThreadState *owner, int cap, PyObject *original, PyObject *limit);
+
+#endif

@@ -1,0 +1,32 @@
+/* CPython 3.14: the private fields of PyThreadState that belong to a stack.
+ * See pystate.h for what each macro is. Written from the table of the design notes; not yet
+ * run in this tree. Source: Include/cpython/pystate.h, Include/internal/pycore_tstate.h. */
+#define BINE__PYSTATE_VERSION "3.14"
+
+/* The interpreter compares the stack pointer with limits in the thread state: an overflow is a
+ * clean RecursionError on any size. */
+#define BINE__STACK_POINTER_CHECKED 1
+#define BINE__STACK_DEFAULT_SIZE ((size_t)4 << 20)
+
+#define BINE__RECURSION_LIMIT(t) ((t)->py_recursion_limit)
+#define BINE__RECURSION_REMAINING(t) ((t)->py_recursion_remaining)
+
+#define BINE__IMPL(t) ((_PyThreadStateImpl *)(t))
+#define BINE__PYSTATE_FIELDS(X, t)                                                                 \
+    X(struct _PyInterpreterFrame *, frame, (t)->current_frame)                                     \
+    X(uintptr_t, critical_section, (t)->critical_section)                                          \
+    X(int, event, (t)->what_event)                                                                 \
+    X(PyObject *, error, (t)->current_exception)                                                   \
+    X(PyObject *, local_key, (t)->threading_local_key)                                             \
+    X(PyObject *, local_sentinel, (t)->threading_local_sentinel)                                   \
+    X(PyObject *, asyncio_loop, BINE__IMPL(t)->asyncio_running_loop)                               \
+    X(PyObject *, asyncio_task, BINE__IMPL(t)->asyncio_running_task)                               \
+    X(uintptr_t, stack_top, BINE__IMPL(t)->c_stack_top)                                            \
+    X(uintptr_t, stack_soft_limit, BINE__IMPL(t)->c_stack_soft_limit)                              \
+    X(uintptr_t, stack_hard_limit, BINE__IMPL(t)->c_stack_hard_limit)
+
+#define BINE__FIRST_FRAME(t) NULL
+#define BINE__HAS_LOCAL_KEY 1
+#define BINE__HAS_ASYNCIO_LOOP 1
+#define BINE__HAS_ASYNCIO_TASK 1
+#define BINE__HAS_EXECUTOR 1

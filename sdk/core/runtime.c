@@ -1,0 +1,462 @@
+/* Opening and closing: the one interpreter of the process, and the runtime round it. */
+#include "core/runtime.h"
+
+#include "core/pyframe.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+_Thread_local bine *bine__here;
+
+static atomic_bool open_now;  /* one runtime at a time */
+static atomic_bool had_start; /* one interpreter start per process */
+
+void bine_config_init(bine_config *config)
+{
+    *config = (bine_config){
+        .struct_size = sizeof *config,
+        .stack_class = BINE_STACK_DEFAULT,
+        .isolated = true,
+    };
+}
+
+int bine__check_owner(const bine *rt, const char *call)
+{
+    if (rt == NULL)
+        return bine__fail(BINE_EINVAL, "%s: the runtime is NULL", call);
+    if (rt != bine__here)
+        return bine__fail(BINE_ETHREAD, "%s: only the thread that called bine_open() may call this", call);
+    return BINE_OK;
+}
+
+void bine__gil_take(bine *rt)
+{
+    if (rt->gil_depth++ == 0)
+        PyEval_RestoreThread(rt->tstate);
+}
+
+void bine__gil_give(bine *rt)
+{
+    if (--rt->gil_depth == 0)
+        PyEval_SaveThread();
+}
+
+static int64_t monotonic(void *user)
+{
+    struct timespec t;
+
+    (void)user;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t bine__now(const bine *rt)
+{
+    return rt->config.clock(rt->config.user);
+}
+
+int64_t bine__budget_now(const bine *rt)
+{
+    return rt->config.budget_clock(rt->config.user);
+}
+
+int64_t bine__deadline(const bine *rt, int64_t ns)
+{
+    int64_t now;
+
+    if (ns < 0)
+        return BINE__NEVER;
+    now = bine__now(rt);
+    return now > BINE__NEVER - 1 - ns ? BINE__NEVER - 1 : now + ns;
+}
+
+/* ---- starting the interpreter ---- */
+
+/* As a plug-in, libpython has come in with local symbols, which extension modules then miss. */
+static void make_libpython_global(void)
+{
+    Dl_info info;
+
+    if (dladdr((void *)(uintptr_t)&Py_IsInitialized, &info) != 0 && info.dli_fname != NULL)
+        (void)dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+}
+
+static int status_of(PyStatus status)
+{
+    if (!PyStatus_Exception(status))
+        return BINE_OK;
+    return bine__fail(BINE_EPYTHON, "Python did not start: %s",
+                      status.err_msg != NULL ? status.err_msg : "exit requested");
+}
+
+static int start_python(const bine_config *config)
+{
+    PyConfig python;
+    PyStatus status;
+
+    if (config->isolated)
+        PyConfig_InitIsolatedConfig(&python);
+    else
+        PyConfig_InitPythonConfig(&python);
+    python.parse_argv = 0;
+    python.site_import = config->site_import;
+    python.install_signal_handlers = config->install_signal_handlers;
+    status = PyConfig_SetBytesArgv(&python, config->argc, config->argv);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&python);
+    PyConfig_Clear(&python);
+    return status_of(status);
+}
+
+/* Module _signal takes SIGINT over when it is first imported, by whatever script. So import it
+ * now and put the host's handler back; KeyboardInterrupt stays ready for bine_interrupt(). */
+static void tame_signal_module(void)
+{
+    struct sigaction host;
+    PyObject *module;
+
+    sigaction(SIGINT, NULL, &host);
+    signal(SIGINT, SIG_DFL);
+    module = PyImport_ImportModule("_signal");
+    sigaction(SIGINT, &host, NULL);
+    if (module == NULL)
+        PyErr_Clear();
+    Py_XDECREF(module);
+}
+
+static int add_module_paths(const bine_config *config)
+{
+    PyObject *path = PySys_GetObject("path"); /* borrowed */
+
+    for (size_t i = 0; path != NULL && i < config->module_path_count; i++) {
+        PyObject *entry = PyUnicode_DecodeFSDefault(config->module_paths[i]);
+        int status = entry == NULL ? -1 : PyList_Insert(path, (Py_ssize_t)i, entry);
+
+        Py_XDECREF(entry);
+        if (status != 0) {
+            PyErr_Clear();
+            return bine__fail(BINE_ENOMEM, "bine_open: out of memory for module_paths");
+        }
+    }
+    return BINE_OK;
+}
+
+/* ---- signals while everything waits ---- */
+
+static void on_signal_byte(int fd, void *user)
+{
+    bine *rt = user;
+    char bytes[64];
+    ssize_t n;
+
+    do
+        n = read(fd, bytes, sizeof bytes);
+    while (n == (ssize_t)sizeof bytes);
+    atomic_store(&rt->interrupted, true);
+}
+
+/* Where Python's signal handlers write their byte; -1: nowhere. */
+static int set_wakeup_fd(int fd)
+{
+    PyObject *module = PyImport_ImportModule("_signal");
+    PyObject *set = module == NULL ? NULL : PyObject_GetAttrString(module, "set_wakeup_fd");
+    PyObject *args = set == NULL ? NULL : Py_BuildValue("(i)", fd);
+    PyObject *kwargs = args == NULL ? NULL : Py_BuildValue("{sO}", "warn_on_full_buffer", Py_False);
+    PyObject *old = kwargs == NULL ? NULL : PyObject_Call(set, args, kwargs);
+    int status = old == NULL ? -1 : 0;
+
+    PyErr_Clear();
+    Py_XDECREF(old);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(set);
+    Py_XDECREF(module);
+    return status;
+}
+
+/* Python's signal handlers only set a flag; the byte they write here ends the loop's wait. */
+static int open_signal_pipe(bine *rt)
+{
+    if (pipe2(rt->signal_pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
+        rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
+        return bine__fail(BINE_EIO, "bine_open: no pipe for signals: %s", strerror(errno));
+    }
+    rt->signal_watch = bine__reactor_watch(rt->reactor, rt->signal_pipe[0], on_signal_byte, rt);
+    if (rt->signal_watch == NULL)
+        return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
+    if (set_wakeup_fd(rt->signal_pipe[1]) != 0)
+        return bine__fail(BINE_EPYTHON, "bine_open: signal.set_wakeup_fd() failed");
+    return BINE_OK;
+}
+
+static void close_signal_pipe(bine *rt)
+{
+    if (rt->signal_watch != NULL)
+        bine__reactor_unwatch(rt->signal_watch);
+    rt->signal_watch = NULL;
+    for (int i = 0; i < 2; i++) {
+        if (rt->signal_pipe[i] >= 0)
+            close(rt->signal_pipe[i]);
+        rt->signal_pipe[i] = -1;
+    }
+}
+
+void bine_interrupt(bine *rt)
+{
+    PyErr_SetInterrupt();
+    atomic_store(&rt->interrupted, true);
+    bine__reactor_wake(rt->reactor);
+}
+
+/* ---- open ---- */
+
+static void wake_reactor(void *reactor)
+{
+    bine__reactor_wake(reactor);
+}
+
+static void free_runtime(bine *rt)
+{
+    bine__queue none = {0};
+
+    close_signal_pipe(rt);
+    if (rt->inbox != NULL) {
+        bine__inbox_close(rt->inbox, &none);
+        bine__inbox_release(rt->inbox);
+    }
+    if (rt->reactor != NULL)
+        bine__reactor_free(rt->reactor);
+    bine__timers_deinit(&rt->timers);
+    bine__stacks_deinit(&rt->stacks);
+    free(rt);
+}
+
+static size_t stack_size(bine_stack_class class)
+{
+    return class == BINE_STACK_SMALL ? BINE__STACK_SMALL_SIZE : bine__default_stack_size();
+}
+
+static void host_stack_bounds(bine *rt)
+{
+#if BINE__ASAN
+    pthread_attr_t attr;
+    void *low = NULL;
+    size_t size = 0;
+
+    pthread_getattr_np(pthread_self(), &attr);
+    pthread_attr_getstack(&attr, &low, &size);
+    pthread_attr_destroy(&attr);
+    bine__fiber_init(&rt->host_fiber, low, size);
+#else
+    bine__fiber_init(&rt->host_fiber, NULL, 0);
+#endif
+}
+
+static bine *new_runtime(const bine_config *config)
+{
+    bine *rt = calloc(1, sizeof *rt);
+
+    if (rt == NULL)
+        return NULL;
+    rt->config = *config;
+    rt->config.module_paths = NULL;
+    rt->config.argv = NULL;
+    if (rt->config.clock == NULL)
+        rt->config.clock = monotonic;
+    if (rt->config.budget_clock == NULL)
+        rt->config.budget_clock = monotonic;
+    rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
+    rt->host.rt = rt;
+    rt->host.state = BINE_MICRO_RUNNING;
+    rt->host.recursion_cap = INT_MAX;
+    rt->current = &rt->host;
+    host_stack_bounds(rt);
+    bine__stacks_init(&rt->stacks, stack_size(config->stack_class));
+    rt->recursion_cap = bine__recursion_cap(bine__stack_c_size(&rt->stacks));
+    atomic_init(&rt->interrupted, false);
+    rt->reactor = bine__reactor_new();
+    if (rt->reactor != NULL)
+        rt->inbox = bine__inbox_new(wake_reactor, rt->reactor);
+    if (rt->inbox == NULL) {
+        free_runtime(rt);
+        return NULL;
+    }
+    return rt;
+}
+
+/* With the interpreter up and the GIL held. */
+static int open_above(bine *rt, const bine_config *config)
+{
+    int status;
+
+    if (config->install_signal_handlers) {
+        status = open_signal_pipe(rt);
+        if (status != BINE_OK)
+            return status;
+    } else {
+        tame_signal_module();
+    }
+    status = add_module_paths(config);
+    if (status != BINE_OK)
+        return status;
+    return bine__python_open(rt);
+}
+
+static int open_claimed(const bine_config *config, bine **out)
+{
+    bine *rt;
+    int status;
+
+    if (atomic_exchange(&had_start, true))
+        return bine__fail(BINE_ESTARTED,
+                          "bine_open: this process has started its interpreter once already; CPython does not "
+                          "start twice cleanly");
+    rt = new_runtime(config);
+    if (rt == NULL) {
+        atomic_store(&had_start, false);
+        return bine__fail(BINE_ENOMEM, "bine_open: out of memory or descriptors");
+    }
+    make_libpython_global();
+    status = bine__python_register() == 0 ? start_python(config) : bine__fail(BINE_ENOMEM, "bine_open: out of memory");
+    if (status != BINE_OK) {
+        free_runtime(rt);
+        return status;
+    }
+    rt->tstate = PyThreadState_Get();
+    rt->gil_depth = 1;
+    bine__here = rt;
+    status = open_above(rt, config);
+    if (status != BINE_OK) {
+        Py_FinalizeEx();
+        bine__here = NULL;
+        free(rt->python);
+        free_runtime(rt);
+        return status;
+    }
+    bine__gil_give(rt);
+    *out = rt;
+    return BINE_OK;
+}
+
+static int check_config(const bine_config *config)
+{
+    if (config == NULL || config->struct_size != sizeof *config)
+        return bine__fail(BINE_EINVAL, "bine_open: the config has not gone through bine_config_init()");
+    if (config->stack_class != BINE_STACK_DEFAULT && config->stack_class != BINE_STACK_SMALL)
+        return bine__fail(BINE_EINVAL, "bine_open: unknown stack_class %d", (int)config->stack_class);
+    if (config->argc < 0 || (config->argc > 0 && config->argv == NULL))
+        return bine__fail(BINE_EINVAL, "bine_open: argc is %d but argv does not match", config->argc);
+    if (config->module_path_count > 0 && config->module_paths == NULL)
+        return bine__fail(BINE_EINVAL, "bine_open: module_paths is NULL");
+    return BINE_OK;
+}
+
+int bine_open(const bine_config *config, bine **out)
+{
+    int status;
+
+    if (out == NULL)
+        return bine__fail(BINE_EINVAL, "bine_open: out is NULL");
+    *out = NULL;
+    status = check_config(config);
+    if (status != BINE_OK)
+        return status;
+    if (atomic_exchange(&open_now, true))
+        return bine__fail(BINE_EBUSY, "bine_open: a runtime is open in this process; close it first");
+    if (!atomic_load(&had_start) && Py_IsInitialized())
+        status = bine__fail(BINE_ESTARTED, "bine_open: the host has started Python itself; leave that to bine_open()");
+    else
+        status = open_claimed(config, out);
+    if (status != BINE_OK)
+        atomic_store(&open_now, false);
+    return status;
+}
+
+/* ---- close ---- */
+
+static void run_out(bine *rt, bine__queue *queue)
+{
+    for (bine__job *job = bine__queue_pop(queue); job != NULL; job = bine__queue_pop(queue))
+        job->run(rt, job);
+}
+
+static int check_closable(bine *rt)
+{
+    const char *thread;
+
+    if (rt->ticking)
+        return bine__fail(BINE_EBUSY, "bine_close: called from inside a tick");
+    if (rt->alive > 0)
+        return bine__fail(BINE_EBUSY, "bine_close: %zu micro-threads live; bine_shutdown() and tick first", rt->alive);
+    thread = bine__python_living_thread(rt);
+    if (thread != NULL)
+        return bine__fail(BINE_EBUSY, "bine_close: the Python thread '%s' is running and is no daemon", thread);
+    return BINE_OK;
+}
+
+int bine_close(bine *rt)
+{
+    int status = bine__check_owner(rt, "bine_close");
+
+    if (status != BINE_OK)
+        return status;
+    if (rt->gil_depth != 0)
+        return bine__fail(BINE_EBUSY, "bine_close: called from inside a tick");
+    bine__gil_take(rt);
+    status = check_closable(rt);
+    if (status != BINE_OK) {
+        bine__gil_give(rt);
+        return status;
+    }
+    rt->shutting_down = true;
+    bine__python_report_failed(rt);
+    rt->closing = true;
+    run_out(rt, &rt->ready);
+    bine__inbox_close(rt->inbox, &rt->ready);
+    run_out(rt, &rt->ready);
+    bine__python_close(rt);
+    if (rt->signal_pipe[1] >= 0)
+        set_wakeup_fd(-1);
+    if (Py_FinalizeEx() != 0)
+        bine__log(rt, BINE_LOG_WARNING, "bine_close: Python could not flush its standard output");
+    free(rt->python);
+    rt->python = NULL;
+    run_out(rt, &rt->ready);
+    bine__here = NULL;
+    free_runtime(rt);
+    atomic_store(&open_now, false);
+    return BINE_OK;
+}
+
+void *bine_user(const bine *rt)
+{
+    return rt->config.user;
+}
+
+int bine_get_stats(const bine *rt, bine_stats *stats)
+{
+    int status = bine__check_owner(rt, "bine_get_stats");
+
+    if (status != BINE_OK)
+        return status;
+    if (stats == NULL || stats->struct_size != sizeof *stats)
+        return bine__fail(BINE_EINVAL, "bine_get_stats: stats->struct_size is not set");
+    *stats = (bine_stats){
+        .struct_size = sizeof *stats,
+        .alive = rt->alive,
+        .spawned = rt->spawned,
+        .jobs = rt->jobs,
+        .timers = rt->timers.count,
+        .stacks = rt->stacks.carved,
+        .stack_size = rt->stacks.slot_size,
+        .deferreds = atomic_load(&rt->inbox->holds) - 1, /* one is the runtime's own */
+    };
+    return BINE_OK;
+}

@@ -1,0 +1,102 @@
+/* The runtime's own state, for the files of sdk. Owner thread only, but for `inbox`,
+ * `interrupted` and `reactor`'s wake. */
+#ifndef BINE_CORE_RUNTIME_H
+#define BINE_CORE_RUNTIME_H
+
+#include "core/inbox.h"
+#include "core/micro.h"
+#include "core/sched.h"
+#include "core/stack.h"
+#include "core/timer.h"
+#include "reactor/reactor.h"
+
+#include <bine/runtime.h>
+
+struct bine {
+    /* What a switch touches comes first. */
+    bine__micro *current; /* &host when no micro-thread runs */
+    PyThreadState *tstate;
+    bine__queue ready;
+    int64_t fuel;      /* jobs that may still run before the tick looks up again */
+    void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
+    bine__micro host;  /* stands for the host's stack */
+    bine__fiber host_fiber;
+
+    uint64_t jobs;
+    uint64_t spawned;
+    bine__micro *newest; /* all that live */
+    bine__micro *oldest;
+    size_t alive;
+    bine__micro *main; /* the first script, while it lives */
+
+    bine__stacks stacks;
+    bine__timers timers;
+    bine__reactor *reactor;
+    bine__inbox *inbox;
+    atomic_bool interrupted; /* a signal wants the interpreter's attention */
+
+    bine_config config; /* with pointers of its own, or NULL */
+    int gil_depth;
+    bool ticking;
+    bool shutting_down;
+    bool closing; /* jobs only free what they hold */
+    bool started; /* a script has been run: __main__ is taken */
+    bine__timer grace;
+    bine__job grace_over;
+    int recursion_cap;
+    unsigned long long loaded_objects; /* the dynamic linker's count, to notice libstdc++ */
+    struct bine__python *python;       /* what sdk/python keeps per runtime */
+    int signal_pipe[2];                /* -1: not used. Python's signal handlers write to [1] */
+    bine__watch *signal_watch;
+};
+
+/* The runtime that the calling thread owns, or NULL. */
+extern _Thread_local bine *bine__here __attribute__((tls_model("initial-exec")));
+
+/* BINE_OK, or BINE_EINVAL / BINE_ETHREAD with a message naming `call`. */
+int bine__check_owner(const bine *rt, const char *call);
+
+/* Sets bine_message() for this thread and returns `status`. Thread: any. */
+int bine__fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void bine__log(bine *rt, bine_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The GIL, counted: the owner may hold it already. */
+void bine__gil_take(bine *rt);
+void bine__gil_give(bine *rt);
+
+int64_t bine__now(const bine *rt);        /* the scripts' clock */
+int64_t bine__budget_now(const bine *rt); /* the ticks' clock */
+
+/* now + ns without overflow; BINE__NEVER for a negative ns. */
+int64_t bine__deadline(const bine *rt, int64_t ns);
+
+/* The next job's turn is after all that stand in line. */
+static inline void bine__ready(bine *rt, bine__job *job)
+{
+    bine__queue_push(&rt->ready, job);
+}
+
+/* What the layer above supplies (sdk/python/module.c): */
+
+/* Before Py_Initialize: registers the module. 0 or -1. */
+int bine__python_register(void);
+/* After it, GIL held: imports the module, fills rt->python. BINE_OK or a status with a message. */
+int bine__python_open(bine *rt);
+/* Before finalisation, GIL held: lets go of every Python object. */
+void bine__python_close(bine *rt);
+/* Before the end, GIL held: reports every error that nobody took. */
+void bine__python_report_failed(bine *rt);
+/* The grace is over, GIL held: logs those that live, with their stacks. */
+void bine__python_report_survivors(bine *rt);
+/* Before finalisation, GIL held: the name of a Python thread that would have to be waited for
+ * (valid until the next call), or NULL. */
+const char *bine__python_living_thread(bine *rt);
+/* The running micro-thread's wait was interrupted: runs signal handlers if that is why. 0: wait
+ * on; -1: something is to be raised (bine__micro.pending says what). */
+int bine__python_interrupted(bine *rt);
+/* An exception is set that has no script to go to: logs and clears it. */
+void bine__python_log_exception(bine *rt, const char *where);
+
+#endif

@@ -1,0 +1,57 @@
+/* The scheduler's data: jobs, and the one FIFO of them that a runtime has. */
+#ifndef BINE_CORE_SCHED_H
+#define BINE_CORE_SCHED_H
+
+#include <bine/common.h>
+
+/* Something to do on the owner thread. Embedded in what it is about; a job stands in one
+ * queue at a time. */
+typedef struct bine__job {
+    struct bine__job *next;
+    void (*run)(bine *rt, struct bine__job *job); /* on the host's stack, GIL held */
+} bine__job;
+
+typedef struct bine__queue {
+    bine__job *head;
+    bine__job *tail; /* meaningless while head is NULL */
+    size_t count;
+} bine__queue;
+
+static inline void bine__queue_push(bine__queue *queue, bine__job *job)
+{
+    job->next = NULL;
+    if (queue->head == NULL)
+        queue->head = job;
+    else
+        queue->tail->next = job;
+    queue->tail = job;
+    queue->count++;
+}
+
+static inline bine__job *bine__queue_pop(bine__queue *queue)
+{
+    bine__job *job = queue->head;
+
+    if (job != NULL) {
+        queue->head = job->next;
+        queue->count--;
+    }
+    return job;
+}
+
+/* Moves all of `from` to the end of `to`. */
+static inline void bine__queue_move(bine__queue *to, bine__queue *from)
+{
+    if (from->head == NULL)
+        return;
+    if (to->head == NULL)
+        to->head = from->head;
+    else
+        to->tail->next = from->head;
+    to->tail = from->tail;
+    to->count += from->count;
+    from->head = NULL;
+    from->count = 0;
+}
+
+#endif

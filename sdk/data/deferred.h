@@ -1,0 +1,22 @@
+/* Deferreds, for the files of sdk. Owner thread. */
+#ifndef BINE_DATA_DEFERRED_H
+#define BINE_DATA_DEFERRED_H
+
+#include "core/runtime.h"
+
+#include <bine/deferred.h>
+
+/* Suspends the running micro-thread until `d`, on which the caller has a hold, is settled.
+ * BINE_OK: it is (rejected, maybe). Else as bine_wait(). */
+int bine__deferred_await(bine_deferred *d, int64_t timeout_ns);
+
+/* What it was settled with: borrowed, and NULL when it was rejected; "" for no message. */
+bine_value *bine__deferred_value(const bine_deferred *d);
+const char *bine__deferred_message(const bine_deferred *d);
+
+/* Suspends the running micro-thread until `among` is woken, seeing to signals meanwhile. BINE_OK,
+ * BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT, BINE_ENOMEM. The caller looks whether
+ * what it waits for has come before it calls, and again after. */
+int bine__await(bine *rt, bine__waiters *among, int64_t deadline);
+
+#endif

@@ -1,0 +1,198 @@
+/* The exceptions of module bine, and how statuses of C become exceptions of Python. */
+#include "python/python.h"
+
+#include "python/microthread.h"
+
+#include <math.h>
+
+static int add_exception(PyObject *module, PyObject **out, const char *name, const char *doc, PyObject *base)
+{
+    const char *short_name = strchr(name, '.') + 1;
+
+    *out = PyErr_NewExceptionWithDoc(name, doc, base, NULL);
+    if (*out == NULL)
+        return -1;
+    return PyModule_AddObjectRef(module, short_name, *out);
+}
+
+int bine__add_exceptions(bine__python *py)
+{
+    PyObject *m = py->module;
+
+    if (add_exception(m, &py->cancelled, "bine.Cancelled",
+                      "Raised where a cancelled micro-thread waits, and again at each later wait.",
+                      PyExc_BaseException) != 0)
+        return -1;
+    if (add_exception(m, &py->exit, "bine.Exit",
+                      "Raised where a micro-thread waits while the host shuts the scripts down, and again at\n"
+                      "each later wait.",
+                      PyExc_BaseException) != 0)
+        return -1;
+    if (add_exception(m, &py->timeout_error, "bine.Timeout", "The time given for a wait is over.",
+                      PyExc_TimeoutError) != 0)
+        return -1;
+    if (add_exception(m, &py->not_in_micro, "bine.NotInMicroThread",
+                      "A call that would have to wait was made outside of a micro-thread, where nothing could\n"
+                      "resume it.",
+                      PyExc_RuntimeError) != 0)
+        return -1;
+    return add_exception(m, &py->host_error, "bine.HostError",
+                         "The host rejected what a script waited for. `code` is the host's number, `name` that\n"
+                         "of a BINE_E status or ''.",
+                         PyExc_Exception);
+}
+
+PyObject *bine__take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type;
+    PyObject *value;
+    PyObject *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+void bine__raise(PyObject *exception)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exception);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+#endif
+}
+
+bool bine__is_farewell(const bine__python *py, PyObject *exception)
+{
+    return PyErr_GivenExceptionMatches(exception, py->cancelled) || PyErr_GivenExceptionMatches(exception, py->exit);
+}
+
+static void raise_host_error(const bine__python *py, int status, const char *message)
+{
+    const char *name = bine_err_name(status);
+    PyObject *error;
+    PyObject *code;
+    PyObject *text;
+
+    if (strcmp(name, "BINE_E?") == 0)
+        name = "";
+    error = PyObject_CallFunction(py->host_error, "s", message);
+    if (error == NULL)
+        return;
+    code = PyLong_FromLong(status);
+    text = PyUnicode_FromString(name);
+    if (code != NULL && text != NULL && PyObject_SetAttrString(error, "code", code) == 0 &&
+        PyObject_SetAttrString(error, "name", text) == 0)
+        PyErr_SetObject(py->host_error, error);
+    Py_XDECREF(text);
+    Py_XDECREF(code);
+    Py_DECREF(error);
+}
+
+static void raise_refused(const bine__python *py, const char *message)
+{
+    (void)py;
+    PyErr_SetString(PyExc_RuntimeError,
+                    message != NULL ? message : "waiting is not possible here: the micro-thread is just ending");
+}
+
+PyObject *bine__raise_status(bine *rt, int status, const char *message)
+{
+    const bine__python *py = rt != NULL ? rt->python : NULL;
+    const char *text = message != NULL && *message != '\0' ? message : bine_strerror(status);
+
+    if (PyErr_Occurred() || (status == BINE_ECANCELED && bine__raise_pending(rt) == NULL && PyErr_Occurred()))
+        return NULL;
+    if (py == NULL || status == BINE_EINVAL) {
+        PyErr_SetString(PyExc_ValueError, text);
+        return NULL;
+    }
+    switch (status) {
+    case BINE_EMICRO:
+        PyErr_SetString(py->not_in_micro, message != NULL ? message : "this has to wait, which only a micro-thread can: see bine.spawn()");
+        break;
+    case BINE_EBUSY:
+        raise_refused(py, message);
+        break;
+    case BINE_ETIMEDOUT:
+        PyErr_SetString(py->timeout_error, message != NULL && *message != '\0' ? message : "timed out");
+        break;
+    case BINE_ENOMEM:
+        PyErr_NoMemory();
+        break;
+    case BINE_ETYPE:
+        PyErr_SetString(PyExc_TypeError, text);
+        break;
+    default:
+        raise_host_error(py, status, text);
+    }
+    return NULL;
+}
+
+PyObject *bine__raise_pending(bine *rt)
+{
+    bine_micro *micro = bine_micro_current();
+    unsigned pending = micro == NULL ? 0 : micro->core.pending;
+
+    if (pending & BINE__EXIT) {
+        PyErr_SetString(rt->python->exit, "the host shuts its scripts down");
+    } else if (pending & BINE__CANCEL) {
+        PyErr_SetString(rt->python->cancelled, "the micro-thread was cancelled");
+    } else if (micro != NULL && micro->thrown != NULL) {
+        PyObject *thrown = micro->thrown;
+
+        micro->thrown = NULL;
+        if (micro->timeouts_due == NULL)
+            micro->core.pending &= ~(unsigned)BINE__THROW;
+        bine__raise(thrown);
+    } else if (pending & BINE__THROW) {
+        bine__raise_timeout(micro);
+    }
+    return NULL;
+}
+
+int bine__python_interrupted(bine *rt)
+{
+    bine_micro *micro = bine_micro_current();
+
+    (void)rt;
+    if (micro->core.pending & BINE__SIGNAL) {
+        micro->core.pending &= ~(unsigned)BINE__SIGNAL;
+        if (PyErr_CheckSignals() != 0) {
+            Py_XSETREF(micro->thrown, bine__take_exception());
+            micro->core.pending |= BINE__THROW;
+        }
+    }
+    return micro->core.pending == 0 ? 0 : -1;
+}
+
+int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_t *out)
+{
+    double s;
+
+    *out = -1;
+    if (none_allowed && seconds == Py_None)
+        return 0;
+    if (!PyFloat_Check(seconds) && !PyLong_Check(seconds) && Py_TYPE(seconds)->tp_as_number == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s must be a number of seconds%s, not %.100s", what,
+                     none_allowed ? " or None" : "", Py_TYPE(seconds)->tp_name);
+        return -1;
+    }
+    s = PyFloat_AsDouble(seconds);
+    if (s == -1.0 && PyErr_Occurred())
+        return -1;
+    if (isnan(s) || s < 0) {
+        PyErr_Format(PyExc_ValueError, "%s must be a non-negative number of seconds, not %R", what, seconds);
+        return -1;
+    }
+    *out = s >= 9.2e9 ? INT64_MAX / 2 : (int64_t)ceil(s * 1e9);
+    return 0;
+}

@@ -1,0 +1,943 @@
+/* Host functions: C functions that scripts call. A signature is compiled by CPython itself, as
+ * the head of a def, once; calls are parsed by what came out of it. */
+#include "python/python.h"
+
+#include "core/pyframe.h"
+#include "data/value.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <structmember.h>
+
+#define PARAMS_MAX 64
+
+/* The kinds an annotation admits. */
+enum {
+    KIND_NONE = 1,
+    KIND_BOOL = 2,
+    KIND_INT = 4,
+    KIND_FLOAT = 8,
+    KIND_STR = 16,
+    KIND_BYTES = 32,
+    KIND_LIST = 64,
+    KIND_DICT = 128,
+    KIND_OBJECT = 256 /* anything */
+};
+
+typedef struct host_function {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    bine *rt;
+    bine_fn function;
+    void *user;
+    PyObject *name;
+    PyObject *module;
+    PyObject *doc;
+    PyObject *signature; /* as given */
+    PyObject *code;      /* these four make inspect.signature() see a function */
+    PyObject *defaults;
+    PyObject *kwdefaults;
+    PyObject *annotations;
+    PyObject *params; /* a tuple of names */
+    Py_ssize_t count;
+    Py_ssize_t positional;      /* how many can be given by position */
+    Py_ssize_t positional_only; /* how many only so */
+    bool returns_deferred;
+    unsigned result_kinds;
+    unsigned kinds[PARAMS_MAX];
+    PyObject *fallback[PARAMS_MAX]; /* default values, NULL: required; borrowed from the two above */
+} host_function;
+
+typedef enum answer { NOTHING, VALUE, DEFERRED } answer;
+
+struct bine_call {
+    host_function *self;
+    PyObject *const *args;
+    answer answer;
+    bine_value *value;
+    bine_deferred *deferred;
+};
+
+/* ---- reading arguments ---- */
+
+static const char *kind_name(unsigned kind)
+{
+    static const char *const names[] = {"None", "bool", "int", "float", "str", "bytes", "list", "dict", "object"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (kind == 1u << i)
+            return names[i];
+    return "object";
+}
+
+/* "int | None" */
+static PyObject *kinds_text(unsigned kinds)
+{
+    PyObject *text = NULL;
+
+    for (unsigned kind = KIND_BOOL; kind <= KIND_OBJECT; kind *= 2) {
+        if ((kinds & kind) == 0)
+            continue;
+        if (text == NULL)
+            text = PyUnicode_FromString(kind_name(kind));
+        else
+            Py_SETREF(text, PyUnicode_FromFormat("%U | %s", text, kind_name(kind)));
+        if (text == NULL)
+            return NULL;
+    }
+    if ((kinds & KIND_NONE) == 0)
+        return text;
+    if (text == NULL)
+        return PyUnicode_FromString("None");
+    Py_SETREF(text, PyUnicode_FromFormat("%U | None", text));
+    return text;
+}
+
+static unsigned kind_of(PyObject *object)
+{
+    if (object == Py_None)
+        return KIND_NONE;
+    if (PyBool_Check(object))
+        return KIND_BOOL | KIND_INT;
+    if (PyLong_Check(object))
+        return KIND_INT | KIND_FLOAT;
+    if (PyFloat_Check(object))
+        return KIND_FLOAT;
+    if (PyUnicode_Check(object))
+        return KIND_STR;
+    if (PyBytes_Check(object))
+        return KIND_BYTES;
+    if (PyList_Check(object))
+        return KIND_LIST;
+    return PyDict_Check(object) ? KIND_DICT : KIND_OBJECT;
+}
+
+static PyObject *param_name(const host_function *self, Py_ssize_t index)
+{
+    return PyTuple_GET_ITEM(self->params, index); /* borrowed */
+}
+
+static int refuse_kind(const host_function *self, Py_ssize_t index, PyObject *object)
+{
+    PyObject *wanted = kinds_text(self->kinds[index]);
+
+    if (wanted != NULL)
+        PyErr_Format(PyExc_TypeError, "%U() argument '%U' must be %U, not %.100s", self->name, param_name(self, index),
+                     wanted, object == Py_None ? "None" : Py_TYPE(object)->tp_name);
+    Py_XDECREF(wanted);
+    return -1;
+}
+
+/* What C cannot hold is refused here, so that reading an argument cannot fail. */
+static int check_range(const host_function *self, Py_ssize_t index, PyObject *object)
+{
+    unsigned kinds = self->kinds[index];
+    int overflow = 0;
+
+    if (PyUnicode_Check(object))
+        return PyUnicode_AsUTF8(object) == NULL ? -1 : 0; /* lone surrogates */
+    if (!PyLong_Check(object))
+        return 0;
+    if (kinds & KIND_INT)
+        (void)PyLong_AsLongLongAndOverflow(object, &overflow);
+    else if (PyLong_AsDouble(object) == -1.0 && PyErr_Occurred())
+        PyErr_Clear(), overflow = 1;
+    if (overflow == 0)
+        return 0;
+    PyErr_Format(PyExc_OverflowError, "%U() argument '%U' does not fit in %s", self->name, param_name(self, index),
+                 kinds & KIND_INT ? "64 bits" : "a float");
+    return -1;
+}
+
+static int check_argument(const host_function *self, Py_ssize_t index, PyObject *object)
+{
+    if (self->kinds[index] & KIND_OBJECT)
+        return 0;
+    if ((kind_of(object) & self->kinds[index]) == 0)
+        return refuse_kind(self, index, object);
+    return check_range(self, index, object);
+}
+
+static int refuse_count(const host_function *self, Py_ssize_t given)
+{
+    PyErr_Format(PyExc_TypeError, "%U() takes at most %zd positional argument%s (%zd given)", self->name,
+                 self->positional, self->positional == 1 ? "" : "s", given);
+    return -1;
+}
+
+static Py_ssize_t find_param(const host_function *self, PyObject *name)
+{
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        if (param_name(self, i) == name)
+            return i;
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        if (PyUnicode_Compare(param_name(self, i), name) == 0)
+            return i;
+    return -1;
+}
+
+static int take_named(const host_function *self, PyObject *name, PyObject *object, PyObject **values)
+{
+    Py_ssize_t index = find_param(self, name);
+
+    if (index < 0)
+        PyErr_Format(PyExc_TypeError, "%U() got an unexpected keyword argument '%U'", self->name, name);
+    else if (index < self->positional_only)
+        PyErr_Format(PyExc_TypeError, "%U() got the positional-only argument '%U' passed as keyword", self->name, name);
+    else if (values[index] != NULL)
+        PyErr_Format(PyExc_TypeError, "%U() got multiple values for argument '%U'", self->name, name);
+    else
+        values[index] = object;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Sorts what was given into `values`, by parameter; all borrowed. */
+static int take_arguments(const host_function *self, PyObject *const *args, Py_ssize_t given, PyObject *kwnames,
+                          PyObject **values)
+{
+    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+
+    if (given > self->positional)
+        return refuse_count(self, given);
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        values[i] = i < given ? args[i] : NULL;
+    for (Py_ssize_t i = 0; i < named; i++)
+        if (take_named(self, PyTuple_GET_ITEM(kwnames, i), args[given + i], values) != 0)
+            return -1;
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        if (values[i] == NULL)
+            values[i] = self->fallback[i];
+        else if (check_argument(self, i, values[i]) != 0)
+            return -1;
+        if (values[i] != NULL)
+            continue;
+        PyErr_Format(PyExc_TypeError, "%U() missing required argument: '%U'", self->name, param_name(self, i));
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- calling ---- */
+
+static void drop_answer(bine_call *call)
+{
+    if (call->answer == VALUE)
+        bine_value_free(call->value);
+    if (call->answer == DEFERRED) {
+        bine_deferred_cancel(call->deferred);
+        bine_deferred_release(call->deferred);
+    }
+    call->answer = NOTHING;
+}
+
+/* The host's function has come back: 0, or an exception. */
+static int judge(bine_call *call, int status)
+{
+    host_function *self = call->self;
+
+    if (status == BINE_OK && !PyErr_Occurred())
+        return 0;
+    drop_answer(call);
+    if (PyErr_Occurred())
+        return -1;
+    if (status > 0)
+        PyErr_Format(PyExc_SystemError, "%U(): the host returned %d, which is no status", self->name, status);
+    else
+        bine__raise_status(self->rt, status, NULL);
+    return -1;
+}
+
+/* A function of its own: the values need no stack while the script waits for the answer. */
+__attribute__((noinline)) static int begin(host_function *self, bine_call *call, PyObject *const *args,
+                                           Py_ssize_t given, PyObject *kwnames)
+{
+    PyObject *values[self->count + 1];
+
+    if (bine__runtime() != self->rt) {
+        PyErr_Format(PyExc_RuntimeError, "%U() is for the thread that runs the host's loop", self->name);
+        return -1;
+    }
+    if (take_arguments(self, args, given, kwnames, values) != 0)
+        return -1;
+    call->args = values;
+    if (judge(call, self->function(call, self->user)) != 0)
+        return -1;
+    call->args = NULL;
+    return 0;
+}
+
+static unsigned kind_of_value(const bine_value *value)
+{
+    static const unsigned kinds[] = {
+        [BINE_NIL] = KIND_NONE, [BINE_BOOL] = KIND_BOOL,   [BINE_I64] = KIND_INT,   [BINE_F64] = KIND_FLOAT,
+        [BINE_STR] = KIND_STR,  [BINE_BYTES] = KIND_BYTES, [BINE_LIST] = KIND_LIST, [BINE_DICT] = KIND_DICT,
+    };
+    bine_kind kind = bine_value_kind(value);
+
+    return kind < sizeof kinds / sizeof kinds[0] ? kinds[kind] : KIND_OBJECT;
+}
+
+static PyObject *refuse_result(const host_function *self, unsigned kind)
+{
+    PyObject *wanted = kinds_text(self->result_kinds);
+
+    if (wanted != NULL)
+        PyErr_Format(PyExc_TypeError, "%U(): the host answered with %s, but is declared -> %U", self->name,
+                     kind_name(kind), wanted);
+    Py_XDECREF(wanted);
+    return NULL;
+}
+
+static PyObject *result_from(const host_function *self, bine_value *value)
+{
+    unsigned kind = kind_of_value(value);
+    bool fits = (self->result_kinds & (kind | KIND_OBJECT)) != 0;
+
+    if (!fits && kind == KIND_INT && (self->result_kinds & KIND_FLOAT))
+        return PyFloat_FromDouble(bine_value_as_f64(value));
+    /* An object of Python's own is whatever it is. */
+    if (!fits && bine_value_kind(value) != BINE_OBJECT)
+        return refuse_result(self, kind);
+    return bine_value_to_python(value);
+}
+
+static PyObject *await_answer(const host_function *self, bine_deferred *d)
+{
+    int status = bine__deferred_await(d, -1);
+    PyObject *result;
+
+    if (status != BINE_OK) {
+        bine_deferred_cancel(d); /* nobody else waits for it */
+        bine__raise_status(self->rt, status, NULL);
+        result = NULL;
+    } else if (bine_deferred_state(d) < 0) {
+        result = bine__deferred_outcome(self->rt, d);
+    } else {
+        result = result_from(self, bine__deferred_value(d));
+    }
+    bine_deferred_release(d);
+    return result;
+}
+
+static PyObject *function_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    host_function *self = (host_function *)callable;
+    bine_call call = {.self = self};
+    PyObject *result;
+
+    if (begin(self, &call, args, PyVectorcall_NARGS(nargsf), kwnames) != 0)
+        return NULL;
+    if (call.answer == DEFERRED && self->returns_deferred)
+        return bine__deferred_object(self->rt->python, call.deferred);
+    if (call.answer == DEFERRED)
+        return await_answer(self, call.deferred);
+    if (call.answer == NOTHING)
+        return result_from(self, NULL);
+    result = result_from(self, call.value);
+    bine_value_free(call.value);
+    return result;
+}
+
+/* ---- what the host does with a call ---- */
+
+static PyObject *argument(bine_call *call, size_t index, unsigned kind)
+{
+    host_function *self = call->self;
+
+    if (call->args == NULL || index >= (size_t)self->count) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_SystemError, "%U(): the host reads argument %zu of %zd", self->name, index, self->count);
+        return NULL;
+    }
+    if (kind == KIND_OBJECT || (kind_of(call->args[index]) & kind) != 0)
+        return call->args[index];
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "%U(): the host reads argument '%U' as %s, but it is %.100s", self->name,
+                     param_name(self, (Py_ssize_t)index), kind_name(kind), Py_TYPE(call->args[index])->tp_name);
+    return NULL;
+}
+
+PyObject *bine_arg_object(bine_call *call, size_t index)
+{
+    return argument(call, index, KIND_OBJECT);
+}
+
+int64_t bine_arg_i64(bine_call *call, size_t index)
+{
+    PyObject *object = argument(call, index, KIND_INT);
+
+    return object == NULL ? 0 : PyLong_AsLongLong(object);
+}
+
+double bine_arg_f64(bine_call *call, size_t index)
+{
+    PyObject *object = argument(call, index, KIND_FLOAT);
+
+    return object == NULL ? 0.0 : PyFloat_AsDouble(object);
+}
+
+bool bine_arg_bool(bine_call *call, size_t index)
+{
+    return argument(call, index, KIND_BOOL) == Py_True;
+}
+
+const char *bine_arg_str(bine_call *call, size_t index, size_t *size)
+{
+    PyObject *object = argument(call, index, KIND_STR);
+    Py_ssize_t length = 0;
+    const char *text = object == NULL ? NULL : PyUnicode_AsUTF8AndSize(object, &length);
+
+    if (size != NULL)
+        *size = (size_t)length;
+    return text;
+}
+
+const void *bine_arg_bytes(bine_call *call, size_t index, size_t *size)
+{
+    PyObject *object = argument(call, index, KIND_BYTES);
+
+    if (size != NULL)
+        *size = object == NULL ? 0 : (size_t)PyBytes_GET_SIZE(object);
+    return object == NULL ? NULL : PyBytes_AS_STRING(object);
+}
+
+void *bine_arg_pointer(bine_call *call, size_t index, const char *type)
+{
+    PyObject *object = argument(call, index, KIND_OBJECT);
+
+    return object == NULL ? NULL : PyCapsule_GetPointer(object, type);
+}
+
+bool bine_arg_is_none(bine_call *call, size_t index)
+{
+    return argument(call, index, KIND_OBJECT) == Py_None;
+}
+
+bine_value *bine_arg_value(bine_call *call, size_t index)
+{
+    PyObject *object = argument(call, index, KIND_OBJECT);
+
+    return object == NULL ? NULL : bine_value_from_python(object);
+}
+
+bine *bine_call_runtime(bine_call *call)
+{
+    return call->self->rt;
+}
+
+bine_micro *bine_call_micro(bine_call *call)
+{
+    (void)call;
+    return bine_micro_current();
+}
+
+int bine_return(bine_call *call, bine_value *value)
+{
+    if (call->answer != NOTHING) {
+        bine_value_free(value);
+        return bine__fail(BINE_EBUSY, "bine_return: the call has its answer already");
+    }
+    if (value == NULL)
+        return bine__fail(BINE_ENOMEM, "bine_return: out of memory for the value");
+    call->answer = VALUE;
+    call->value = value;
+    return BINE_OK;
+}
+
+int bine_defer_with(bine_call *call, bine_on_cancel on_cancel, void *user, bine_resolver **r)
+{
+    bine *rt = call->self->rt;
+    int status = call->self->returns_deferred ? BINE_OK : bine__can_wait(rt);
+
+    *r = NULL;
+    if (status == BINE_ECANCELED && bine__python_interrupted(rt) == 0)
+        status = BINE_OK;
+    if (status != BINE_OK)
+        return bine__fail(status, "bine_defer: %s", bine_strerror(status));
+    if (call->answer != NOTHING)
+        return bine__fail(BINE_EBUSY, "bine_defer: the call has its answer already");
+    status = bine_deferred_new(rt, on_cancel, user, &call->deferred, r);
+    if (status == BINE_OK)
+        call->answer = DEFERRED;
+    return status;
+}
+
+int bine_defer(bine_call *call, bine_on_cancel on_cancel, bine_resolver **r)
+{
+    return bine_defer_with(call, on_cancel, call->self->user, r);
+}
+
+int bine_fail(bine_call *call, const char *type, const char *format, ...)
+{
+    PyObject *builtins = PyEval_GetBuiltins(); /* borrowed */
+    PyObject *exception = builtins == NULL ? NULL : PyDict_GetItemString(builtins, type);
+    char message[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (exception == NULL || !PyExceptionClass_Check(exception)) {
+        PyErr_Format(PyExc_SystemError, "%U(): the host raises '%s', which is no builtin exception: %s",
+                     call->self->name, type, message);
+        return BINE_ESCRIPT;
+    }
+    PyErr_SetString(exception, message);
+    return BINE_ESCRIPT;
+}
+
+/* ---- the object ---- */
+
+static int function_traverse(host_function *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->code);
+    Py_VISIT(self->defaults);
+    Py_VISIT(self->kwdefaults);
+    Py_VISIT(self->annotations);
+    return 0;
+}
+
+static void function_dealloc(host_function *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->name);
+    Py_CLEAR(self->module);
+    Py_CLEAR(self->doc);
+    Py_CLEAR(self->signature);
+    Py_CLEAR(self->code);
+    Py_CLEAR(self->defaults);
+    Py_CLEAR(self->kwdefaults);
+    Py_CLEAR(self->annotations);
+    Py_CLEAR(self->params);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *function_repr(host_function *self)
+{
+    return PyUnicode_FromFormat("<host function %U.%U>", self->module, self->signature);
+}
+
+/* Being a method descriptor is what makes help() take it for a routine; it does not bind. */
+static PyObject *function_get(PyObject *self, PyObject *object, PyObject *type)
+{
+    (void)object;
+    (void)type;
+    return Py_NewRef(self);
+}
+
+static PyMemberDef function_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(host_function, vectorcall), READONLY, NULL},
+    {"__name__", T_OBJECT, offsetof(host_function, name), READONLY, NULL},
+    {"__qualname__", T_OBJECT, offsetof(host_function, name), READONLY, NULL},
+    {"__module__", T_OBJECT, offsetof(host_function, module), READONLY, NULL},
+    {"__doc__", T_OBJECT, offsetof(host_function, doc), READONLY, NULL},
+    {"__code__", T_OBJECT, offsetof(host_function, code), READONLY, NULL},
+    {"__defaults__", T_OBJECT, offsetof(host_function, defaults), READONLY, NULL},
+    {"__kwdefaults__", T_OBJECT, offsetof(host_function, kwdefaults), READONLY, NULL},
+    {"__annotations__", T_OBJECT, offsetof(host_function, annotations), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot function_slots[] = {
+    {Py_tp_traverse, function_traverse},
+    {Py_tp_dealloc, function_dealloc},
+    {Py_tp_repr, function_repr},
+    {Py_tp_descr_get, function_get},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, function_members},
+    {0, NULL},
+};
+
+static PyType_Spec function_spec = {
+    .name = "bine.HostFunction",
+    .basicsize = sizeof(host_function),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = function_slots,
+};
+
+int bine__add_function_type(bine__python *py)
+{
+    py->function_type = (PyTypeObject *)PyType_FromSpec(&function_spec);
+    return py->function_type == NULL ? -1 : 0;
+}
+
+/* ---- compiling a signature ---- */
+
+static unsigned kind_of_type(PyObject *type)
+{
+    if (type == Py_None || type == (PyObject *)Py_TYPE(Py_None))
+        return KIND_NONE;
+    if (type == (PyObject *)&PyBool_Type)
+        return KIND_BOOL;
+    if (type == (PyObject *)&PyLong_Type)
+        return KIND_INT;
+    if (type == (PyObject *)&PyFloat_Type)
+        return KIND_FLOAT;
+    if (type == (PyObject *)&PyUnicode_Type)
+        return KIND_STR;
+    if (type == (PyObject *)&PyBytes_Type)
+        return KIND_BYTES;
+    if (type == (PyObject *)&PyList_Type)
+        return KIND_LIST;
+    if (type == (PyObject *)&PyDict_Type)
+        return KIND_DICT;
+    return type == (PyObject *)&PyBaseObject_Type ? KIND_OBJECT : 0;
+}
+
+static unsigned kinds_of_annotation(PyObject *annotation);
+
+/* The members of int | None. */
+static unsigned kinds_of_union(PyObject *members)
+{
+    unsigned kinds = 0;
+
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(members); i++) {
+        unsigned kind = kinds_of_annotation(PyTuple_GET_ITEM(members, i));
+
+        if (kind == 0)
+            return 0;
+        kinds |= kind;
+    }
+    return kinds;
+}
+
+/* 0 for one that is not known, with or without an exception. */
+static unsigned kinds_of_annotation(PyObject *annotation)
+{
+    unsigned kinds = kind_of_type(annotation);
+    PyObject *origin;
+    PyObject *members;
+
+    if (kinds != 0)
+        return kinds;
+    origin = PyObject_GetAttrString(annotation, "__origin__"); /* list[int] */
+    PyErr_Clear();
+    if (origin != NULL) {
+        kinds = kind_of_type(origin);
+        Py_DECREF(origin);
+        return kinds;
+    }
+    members = PyObject_GetAttrString(annotation, "__args__");
+    PyErr_Clear();
+    if (members != NULL && PyTuple_Check(members))
+        kinds = kinds_of_union(members);
+    Py_XDECREF(members);
+    return kinds;
+}
+
+static int refuse_annotation(const host_function *self, PyObject *where, PyObject *annotation)
+{
+    PyErr_Format(PyExc_TypeError,
+                 "the annotation %R of '%U' in %U is none of int, float, bool, str, bytes, list, dict, object, None, nor "
+                 "a union of them",
+                 annotation, where, self->name);
+    return -1;
+}
+
+static int set_param_kinds(host_function *self, Py_ssize_t index)
+{
+    PyObject *annotation = PyDict_GetItemWithError(self->annotations, param_name(self, index)); /* borrowed */
+
+    if (annotation == NULL) {
+        self->kinds[index] = KIND_OBJECT;
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    self->kinds[index] = kinds_of_annotation(annotation);
+    return self->kinds[index] != 0 ? 0 : refuse_annotation(self, param_name(self, index), annotation);
+}
+
+static int set_result_kinds(host_function *self)
+{
+    bine__python *py = self->rt->python;
+    PyObject *annotation = PyDict_GetItemString(self->annotations, "return"); /* borrowed */
+    PyObject *origin;
+    PyObject *name;
+
+    self->result_kinds = KIND_OBJECT;
+    if (annotation == NULL)
+        return 0;
+    origin = PyObject_GetAttrString(annotation, "__origin__");
+    PyErr_Clear();
+    self->returns_deferred = annotation == (PyObject *)py->deferred_type || origin == (PyObject *)py->deferred_type;
+    Py_XDECREF(origin);
+    if (self->returns_deferred)
+        return 0;
+    self->result_kinds = kinds_of_annotation(annotation);
+    if (self->result_kinds != 0)
+        return 0;
+    name = PyUnicode_FromString("return");
+    if (name != NULL)
+        refuse_annotation(self, name, annotation);
+    Py_XDECREF(name);
+    return -1;
+}
+
+/* Defaults of the positional ones are the last of them; of the keyword-only ones, by name. */
+static void set_fallbacks(host_function *self)
+{
+    Py_ssize_t defaults = self->defaults == Py_None ? 0 : PyTuple_GET_SIZE(self->defaults);
+
+    for (Py_ssize_t i = 0; i < defaults; i++)
+        self->fallback[self->positional - defaults + i] = PyTuple_GET_ITEM(self->defaults, i);
+    for (Py_ssize_t i = self->positional; i < self->count && self->kwdefaults != Py_None; i++)
+        self->fallback[i] = PyDict_GetItem(self->kwdefaults, param_name(self, i));
+}
+
+static int check_fallbacks(const host_function *self)
+{
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        if (self->fallback[i] != NULL && check_argument(self, i, self->fallback[i]) != 0)
+            return -1;
+    return 0;
+}
+
+static int set_params(host_function *self)
+{
+    PyCodeObject *code = (PyCodeObject *)self->code;
+    PyObject *names;
+
+    if (code->co_flags & (CO_VARARGS | CO_VARKEYWORDS)) {
+        PyErr_Format(PyExc_TypeError, "%U has *args or **kwargs, which a host function cannot have", self->signature);
+        return -1;
+    }
+    self->positional_only = code->co_posonlyargcount;
+    self->positional = code->co_argcount;
+    self->count = code->co_argcount + code->co_kwonlyargcount;
+    if (self->count > PARAMS_MAX) {
+        PyErr_Format(PyExc_TypeError, "%U has more than %d parameters", self->name, PARAMS_MAX);
+        return -1;
+    }
+    names = PyObject_GetAttrString(self->code, "co_varnames");
+    if (names == NULL)
+        return -1;
+    self->params = names;
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        if (set_param_kinds(self, i) != 0)
+            return -1;
+    set_fallbacks(self);
+    if (set_result_kinds(self) != 0)
+        return -1;
+    return check_fallbacks(self);
+}
+
+/* `def SIGNATURE: ...`, run: the function object that CPython makes of it (new). */
+static PyObject *compiled(bine__python *py, const char *signature)
+{
+    PyObject *source = PyUnicode_FromFormat("def %s: ...", signature);
+    PyObject *names = source == NULL ? NULL : PyDict_New();
+    const char *text = names == NULL ? NULL : PyUnicode_AsUTF8(source);
+    PyObject *done = NULL;
+    PyObject *function = NULL;
+    PyObject *key;
+    Py_ssize_t at = 0;
+
+    if (text != NULL && PyDict_SetItemString(names, "Deferred", (PyObject *)py->deferred_type) == 0 &&
+        PyDict_SetItemString(names, "bine", py->module) == 0 &&
+        PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) == 0)
+        done = PyRun_String(text, Py_file_input, names, names);
+    if (done != NULL)
+        while (PyDict_Next(names, &at, &key, &function) && !PyFunction_Check(function))
+            function = NULL;
+    if (done != NULL && function == NULL)
+        PyErr_SetString(PyExc_SyntaxError, "it defines no function");
+    Py_XINCREF(function);
+    Py_XDECREF(done);
+    Py_XDECREF(names);
+    Py_XDECREF(source);
+    return function;
+}
+
+static int fill(host_function *self, PyObject *function, const char *module, const char *signature, const char *doc)
+{
+    self->name = PyObject_GetAttrString(function, "__name__");
+    self->module = PyUnicode_FromString(module);
+    self->signature = PyUnicode_FromString(signature);
+    self->doc = doc == NULL ? Py_NewRef(Py_None) : PyUnicode_FromString(doc);
+    self->code = PyObject_GetAttrString(function, "__code__");
+    self->defaults = PyObject_GetAttrString(function, "__defaults__");
+    self->kwdefaults = PyObject_GetAttrString(function, "__kwdefaults__");
+    self->annotations = PyObject_GetAttrString(function, "__annotations__");
+    if (self->name == NULL || self->module == NULL || self->signature == NULL || self->doc == NULL ||
+        self->code == NULL || self->defaults == NULL || self->kwdefaults == NULL || self->annotations == NULL)
+        return -1;
+    return set_params(self);
+}
+
+static host_function *new_function(bine *rt, const char *module, const char *signature, const char *doc)
+{
+    PyObject *function = compiled(rt->python, signature);
+    host_function *self = function == NULL ? NULL : PyObject_GC_New(host_function, rt->python->function_type);
+
+    if (self != NULL) {
+        memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
+        self->vectorcall = function_call;
+        self->rt = rt;
+        PyObject_GC_Track(self);
+        if (fill(self, function, module, signature, doc) != 0)
+            Py_CLEAR(self);
+    }
+    Py_XDECREF(function);
+    return self;
+}
+
+/* ---- modules ---- */
+
+/* The module of that name that bine_def() made (borrowed), making it if need be. */
+static PyObject *host_module(bine__python *py, const char *name)
+{
+    PyObject *module = PyDict_GetItemString(py->host_modules, name);
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+
+    if (module != NULL)
+        return module;
+    if (PyDict_GetItemString(modules, name) != NULL) {
+        PyErr_Format(PyExc_ImportError, "the module '%s' exists, and is not the host's", name);
+        return NULL;
+    }
+    module = PyModule_New(name);
+    if (module == NULL || PyDict_SetItemString(modules, name, module) != 0 ||
+        PyDict_SetItemString(py->host_modules, name, module) != 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    Py_DECREF(module);
+    return module;
+}
+
+/* The exception that is set becomes the message of `status`. */
+static int fail_with_exception(int status, const char *call, const char *subject)
+{
+    PyObject *exception = bine__take_exception();
+    PyObject *text = PyObject_Str(exception);
+    const char *what = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+
+    if (PyErr_GivenExceptionMatches(exception, PyExc_MemoryError))
+        status = BINE_ENOMEM;
+    bine__fail(status, "%s: %s: %s", call, subject, what != NULL ? what : "?");
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(exception);
+    return status;
+}
+
+static int define(bine *rt, const char *module_name, const char *signature, bine_fn function, void *user,
+                  const char *doc)
+{
+    PyObject *module = host_module(rt->python, module_name);
+    host_function *self;
+    int status;
+
+    if (module == NULL)
+        return fail_with_exception(BINE_EEXIST, "bine_def", module_name);
+    self = new_function(rt, module_name, signature, doc);
+    if (self == NULL)
+        return fail_with_exception(BINE_EINVAL, "bine_def", signature);
+    self->function = function;
+    self->user = user;
+    if (PyDict_Contains(PyModule_GetDict(module), self->name) != 0)
+        status = bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature, module_name);
+    else if (PyObject_SetAttr(module, self->name, (PyObject *)self) != 0)
+        status = fail_with_exception(BINE_ENOMEM, "bine_def", signature);
+    else
+        status = BINE_OK;
+    Py_DECREF(self);
+    return status;
+}
+
+static bool is_identifier(const char *name)
+{
+    PyObject *text = PyUnicode_FromString(name);
+    bool yes = text != NULL && PyUnicode_IsIdentifier(text) == 1;
+
+    PyErr_Clear();
+    Py_XDECREF(text);
+    return yes;
+}
+
+int bine_def(bine *rt, const char *module, const char *signature, bine_fn function, void *user, const char *doc)
+{
+    int status = bine__check_owner(rt, "bine_def");
+
+    if (status != BINE_OK)
+        return status;
+    if (module == NULL || signature == NULL || function == NULL)
+        return bine__fail(BINE_EINVAL, "bine_def: module, signature or function is NULL");
+    bine__gil_take(rt);
+    if (is_identifier(module))
+        status = define(rt, module, signature, function, user, doc);
+    else
+        status = bine__fail(BINE_EINVAL, "bine_def: '%s' is no name for a module", module);
+    bine__gil_give(rt);
+    return status;
+}
+
+/* ---- stubs ---- */
+
+static int add_stub(PyObject *lines, const host_function *self)
+{
+    PyObject *line;
+    int status;
+
+    if (self->doc == Py_None)
+        line = PyUnicode_FromFormat("def %U: ...\n", self->signature);
+    else
+        line = PyUnicode_FromFormat("def %U:\n    %R\n    ...\n", self->signature, self->doc);
+    status = line == NULL ? -1 : PyList_Append(lines, line);
+    Py_XDECREF(line);
+    return status;
+}
+
+/* A list of lines, new. */
+static PyObject *stub_lines(bine__python *py, PyObject *module)
+{
+    PyObject *lines = Py_BuildValue("[s]", "import bine\nfrom bine import Deferred\n\n");
+    PyObject *key;
+    PyObject *item;
+    Py_ssize_t at = 0;
+
+    while (lines != NULL && PyDict_Next(PyModule_GetDict(module), &at, &key, &item))
+        if (Py_IS_TYPE(item, py->function_type) && add_stub(lines, (host_function *)item) != 0)
+            Py_CLEAR(lines);
+    return lines;
+}
+
+static char *stub_text(bine__python *py, PyObject *module)
+{
+    PyObject *lines = stub_lines(py, module);
+    PyObject *empty = PyUnicode_FromString("");
+    PyObject *text = lines == NULL || empty == NULL ? NULL : PyUnicode_Join(empty, lines);
+    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    char *copy = utf8 == NULL ? NULL : strdup(utf8);
+
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(empty);
+    Py_XDECREF(lines);
+    return copy;
+}
+
+int bine_stubs(bine *rt, const char *module, char **out)
+{
+    int status = bine__check_owner(rt, "bine_stubs");
+    PyObject *object;
+
+    if (out == NULL)
+        return bine__fail(BINE_EINVAL, "bine_stubs: out is NULL");
+    *out = NULL;
+    if (status != BINE_OK)
+        return status;
+    bine__gil_take(rt);
+    object = module == NULL ? NULL : PyDict_GetItemString(rt->python->host_modules, module);
+    if (object != NULL)
+        *out = stub_text(rt->python, object);
+    bine__gil_give(rt);
+    if (object == NULL)
+        return bine__fail(BINE_EINVAL, "bine_stubs: '%s' is no module of bine_def()", module == NULL ? "" : module);
+    return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_stubs: out of memory");
+}

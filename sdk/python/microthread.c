@@ -1,0 +1,716 @@
+#include "python/microthread.h"
+
+#include "core/pyframe.h"
+#include "python/python.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+static bine_micro *of_core(bine__micro *core)
+{
+    return (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
+}
+
+/* ---- running ---- */
+
+/* The decimal context is one mutable object inside contextvars: a copied context would share it. */
+static int isolate_decimal(void)
+{
+    PyObject *decimal = PyDict_GetItemString(PyImport_GetModuleDict(), "_decimal"); /* borrowed */
+    PyObject *context;
+    PyObject *copy = NULL;
+    PyObject *none = NULL;
+
+    if (decimal == NULL)
+        return 0;
+    context = PyObject_CallMethod(decimal, "getcontext", NULL);
+    if (context != NULL)
+        copy = PyObject_CallMethod(context, "copy", NULL);
+    if (copy != NULL)
+        none = PyObject_CallMethod(decimal, "setcontext", "O", copy);
+    Py_XDECREF(context);
+    Py_XDECREF(copy);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* Runs a coroutine to its end. What it awaits waits by itself; a bare yield gives others a turn. */
+static PyObject *drive(bine *rt, PyObject *coroutine)
+{
+    for (;;) {
+        PyObject *value = NULL;
+        PySendResult sent = PyIter_Send(coroutine, Py_None, &value);
+
+        if (sent != PYGEN_NEXT)
+            return value;
+        if (value != Py_None) {
+            PyErr_Format(PyExc_RuntimeError,
+                         "the coroutine awaits a %.100s, which needs an event loop; a micro-thread by itself can "
+                         "await MicroThread and Deferred",
+                         Py_TYPE(value)->tp_name);
+            Py_DECREF(value);
+            return NULL;
+        }
+        Py_DECREF(value);
+        if (bine_yield() != BINE_OK)
+            return bine__raise_pending(rt);
+    }
+}
+
+static PyObject *call(bine_micro *self)
+{
+    size_t given = self->args == NULL ? 0 : (size_t)PyTuple_GET_SIZE(self->args);
+    size_t named = self->kwnames == NULL ? 0 : (size_t)PyTuple_GET_SIZE(self->kwnames);
+    PyObject *const *args = given == 0 ? NULL : &PyTuple_GET_ITEM(self->args, 0);
+    PyObject *result = PyObject_Vectorcall(self->function, args, given - named, self->kwnames);
+
+    if (result != NULL && PyCoro_CheckExact(result))
+        Py_SETREF(result, drive(self->core.rt, result));
+    return result;
+}
+
+/* Without a stack it does not begin. */
+static void raise_not_begun(bine_micro *self)
+{
+    const bine__python *py = self->core.rt->python;
+
+    if (self->core.pending & BINE__EXIT)
+        PyErr_SetString(py->exit, "the host shut its scripts down before this one began");
+    else if (self->core.pending != 0)
+        PyErr_SetString(py->cancelled, "the micro-thread was cancelled before it began");
+    else
+        PyErr_SetString(PyExc_MemoryError, "no address space or no mapping left for a micro-thread's stack");
+}
+
+static void entry(bine__micro *core)
+{
+    bine_micro *self = of_core(core);
+
+    if (core->slot == NULL)
+        raise_not_begun(self);
+    else if (self->function == NULL)
+        PyErr_SetString(PyExc_SystemError, "a micro-thread without a function");
+    else if (!core->inherits || isolate_decimal() == 0)
+        self->result = call(self);
+    if (self->result == NULL)
+        self->error = bine__take_exception();
+}
+
+static void link_failed(bine_micro *self)
+{
+    bine__python *py = self->core.rt->python;
+
+    self->prev_failed = NULL;
+    self->next_failed = py->failed;
+    if (py->failed != NULL)
+        py->failed->prev_failed = self;
+    py->failed = self;
+}
+
+void bine__micro_take_error(bine_micro *self)
+{
+    bine__python *py = self->core.rt->python;
+
+    if (self->error == NULL || self->error_taken || self->core.state != BINE_MICRO_DONE)
+        return;
+    self->error_taken = true;
+    if (self->prev_failed != NULL)
+        self->prev_failed->next_failed = self->next_failed;
+    else if (py->failed == self)
+        py->failed = self->next_failed;
+    if (self->next_failed != NULL)
+        self->next_failed->prev_failed = self->prev_failed;
+}
+
+/* Ctrl-C met whichever micro-thread was running; it is meant for the main script. */
+static bool pass_on_interrupt(bine_micro *self)
+{
+    bine__micro *main_core = self->core.rt->main;
+    bine_micro *main_micro = main_core == NULL ? NULL : of_core(main_core);
+
+    if (main_micro == NULL || !PyErr_GivenExceptionMatches(self->error, PyExc_KeyboardInterrupt))
+        return false;
+    if (self->joiners.first != NULL)
+        return false; /* it takes its way through the joiners */
+    Py_XSETREF(main_micro->thrown, PyObject_CallNoArgs(PyExc_KeyboardInterrupt));
+    if (main_micro->thrown == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    bine__micro_interrupt(main_core, BINE__THROW);
+    return true;
+}
+
+/* Whoever holds it from now on wants its result or its name, nothing else. */
+static void ended(bine__micro *core)
+{
+    bine_micro *self = of_core(core);
+
+    if (self->error != NULL && (bine__is_farewell(core->rt->python, self->error) || pass_on_interrupt(self)))
+        self->error_taken = true; /* it did as it was told: nothing to report */
+    else if (self->error != NULL)
+        link_failed(self);
+    if (Py_REFCNT(self) > 1 || self->error != NULL) {
+        PyObject *name = bine__micro_name(self);
+
+        if (name == NULL)
+            PyErr_Clear();
+        Py_XDECREF(name);
+    }
+    bine__wake_all(&self->joiners);
+    Py_CLEAR(self->function);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->kwnames);
+    Py_CLEAR(self->thrown);
+    Py_DECREF(self);
+}
+
+static bine_micro *new_micro(bine *rt)
+{
+    bine_micro *self = PyObject_GC_New(bine_micro, rt->python->micro_type);
+
+    if (self == NULL)
+        return NULL;
+    memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
+    self->core.state = BINE_MICRO_DONE; /* until it is spawned */
+    self->core.rt = rt;
+    self->core.entry = entry;
+    self->core.ended = ended;
+    return self;
+}
+
+/* Takes over what the spawner hands down, and makes it ready. False: an exception is set. */
+static bool launch(bine *rt, bine_micro *self)
+{
+    const bine_micro *spawner = bine_micro_current();
+
+    if (bine__copy_context(rt->tstate, &self->core.context) != 0)
+        return false;
+    self->core.inherits = self->core.context != NULL;
+    self->site = bine__running_code(rt->tstate, &self->site_offset);
+    if (spawner != NULL)
+        self->data = spawner->data;
+    if (bine__micro_spawn(rt, &self->core) != BINE_OK) {
+        bine__raise_status(rt, BINE_ECLOSED, bine_message());
+        return false;
+    }
+    Py_INCREF(self); /* the runtime's own, until it has ended */
+    PyObject_GC_Track(self);
+    return true;
+}
+
+static bine_micro *give_up(bine_micro *self)
+{
+    PyObject_GC_Track(self); /* as the deallocator expects */
+    Py_DECREF(self);
+    return NULL;
+}
+
+bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *name)
+{
+    bine_micro *self = new_micro(rt);
+
+    if (self == NULL) {
+        Py_XDECREF(name);
+        return NULL;
+    }
+    self->function = Py_NewRef(function);
+    self->args = Py_XNewRef(args);
+    self->name = name;
+    return launch(rt, self) ? self : give_up(self);
+}
+
+/* bine.spawn(): the one primitive. */
+PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    bine *rt = bine__runtime();
+    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    bine_micro *self;
+
+    (void)module;
+    if (rt == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "spawn() is for the thread that runs the host's loop");
+        return NULL;
+    }
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "spawn() needs a function to call");
+        return NULL;
+    }
+    if (!PyCallable_Check(args[0])) {
+        PyErr_Format(PyExc_TypeError, "spawn() needs a function, not %.100s", Py_TYPE(args[0])->tp_name);
+        return NULL;
+    }
+    self = new_micro(rt);
+    if (self == NULL)
+        return NULL;
+    self->function = Py_NewRef(args[0]);
+    self->kwnames = Py_XNewRef(kwnames);
+    if (nargs + named > 1) {
+        self->args = PyTuple_New(nargs - 1 + named);
+        if (self->args == NULL)
+            return (PyObject *)give_up(self);
+        for (Py_ssize_t i = 1; i < nargs + named; i++)
+            PyTuple_SET_ITEM(self->args, i - 1, Py_NewRef(args[i]));
+    }
+    return (PyObject *)(launch(rt, self) ? self : give_up(self));
+}
+
+/* ---- the object ---- */
+
+static int micro_traverse(bine_micro *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->function);
+    Py_VISIT(self->args);
+    Py_VISIT(self->kwnames);
+    Py_VISIT(self->result);
+    Py_VISIT(self->error);
+    Py_VISIT(self->thrown);
+    Py_VISIT(self->core.context);
+    return 0;
+}
+
+static int micro_clear(bine_micro *self)
+{
+    Py_CLEAR(self->function);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->kwnames);
+    Py_CLEAR(self->result);
+    Py_CLEAR(self->thrown);
+    Py_CLEAR(self->core.context);
+    return 0;
+}
+
+static void micro_dealloc(bine_micro *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (self->error != NULL && !self->error_taken) {
+        bine__micro_take_error(self); /* the last handle has gone: it is the host's now */
+        bine__report_later(self->core.rt, self, Py_NewRef(self->error));
+    }
+    if (self->weakrefs != NULL)
+        PyObject_ClearWeakRefs((PyObject *)self);
+    micro_clear(self);
+    Py_CLEAR(self->error);
+    Py_CLEAR(self->name);
+    Py_CLEAR(self->site);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject *bine__micro_name(bine_micro *self)
+{
+    PyObject *base;
+
+    if (self->name == NULL && self->function != NULL) {
+        base = PyObject_GetAttrString(self->function, "__qualname__");
+        if (base == NULL) {
+            PyErr_Clear();
+            base = PyUnicode_FromString(Py_TYPE(self->function)->tp_name);
+        }
+        if (base == NULL)
+            return NULL;
+        self->name = PyUnicode_FromFormat("%S-%llu", base, (unsigned long long)(self->core.id & 0xffffffffffu));
+        Py_DECREF(base);
+    } else if (self->name == NULL) {
+        self->name = PyUnicode_FromString("?");
+    }
+    return Py_XNewRef(self->name);
+}
+
+PyObject *bine__micro_site(const bine_micro *self, int *line)
+{
+    *line = 0;
+    if (self->site == NULL)
+        return NULL;
+    *line = PyCode_Addr2Line(self->site, self->site_offset);
+    return Py_NewRef(self->site->co_filename);
+}
+
+static const char *state_text(const bine_micro *self)
+{
+    switch (self->core.state) {
+    case BINE_MICRO_READY:
+        return "ready";
+    case BINE_MICRO_RUNNING:
+        return "running";
+    case BINE_MICRO_WAITING:
+        return "waiting";
+    default:
+        return self->error == NULL ? "done" : "failed";
+    }
+}
+
+static PyObject *micro_repr(bine_micro *self)
+{
+    PyObject *name = bine__micro_name(self);
+    PyObject *text;
+
+    if (name == NULL)
+        return NULL;
+    text = PyUnicode_FromFormat("<bine.MicroThread %R %s>", name, state_text(self));
+    Py_DECREF(name);
+    return text;
+}
+
+/* ---- waiting for it ---- */
+
+/* What it returned (new), or its exception, raised. */
+static PyObject *outcome(bine_micro *self)
+{
+    if (self->error == NULL)
+        return Py_NewRef(self->result != NULL ? self->result : Py_None);
+    bine__micro_take_error(self);
+    bine__raise(Py_NewRef(self->error));
+    return NULL;
+}
+
+static PyObject *join(bine_micro *self, int64_t timeout_ns)
+{
+    bine *rt = bine__runtime();
+    int64_t deadline;
+    int status = BINE_OK;
+
+    if (self->core.state == BINE_MICRO_DONE)
+        return outcome(self);
+    if (rt == NULL || rt->current == &rt->host)
+        return bine__raise_status(rt != NULL ? rt : self->core.rt, BINE_EMICRO, NULL);
+    if (rt->current == &self->core) {
+        PyErr_SetString(PyExc_RuntimeError, "a micro-thread cannot join itself");
+        return NULL;
+    }
+    deadline = bine__deadline(rt, timeout_ns);
+    Py_INCREF(self);
+    while (status == BINE_OK && self->core.state != BINE_MICRO_DONE)
+        status = bine__await(rt, &self->joiners, deadline);
+    if (status == BINE_ETIMEDOUT && self->core.state == BINE_MICRO_DONE)
+        status = BINE_OK;
+    Py_DECREF(self);
+    return status == BINE_OK ? outcome(self) : bine__raise_status(rt, status, NULL);
+}
+
+static PyObject *micro_join(bine_micro *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"timeout", NULL};
+    PyObject *timeout = Py_None;
+    int64_t ns;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:join", names, &timeout))
+        return NULL;
+    if (bine__seconds(timeout, "timeout", true, &ns) != 0)
+        return NULL;
+    return join(self, ns);
+}
+
+static PyObject *finish_join(PyObject *self)
+{
+    return join((bine_micro *)self, -1);
+}
+
+static PyObject *micro_await(PyObject *self)
+{
+    return bine__await_object(((bine_micro *)self)->core.rt->python, self, finish_join);
+}
+
+static PyObject *micro_cancel(bine_micro *self, PyObject *unused)
+{
+    (void)unused;
+    if (bine_micro_cancel(self) != BINE_OK) {
+        PyErr_SetString(PyExc_RuntimeError, bine_message());
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *reversed_frames(PyFrameObject *frame)
+{
+    PyObject *frames = PyList_New(0);
+
+    while (frame != NULL && frames != NULL) {
+        PyFrameObject *back = PyFrame_GetBack(frame);
+
+        if (PyList_Append(frames, (PyObject *)frame) != 0)
+            Py_CLEAR(frames);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    if (frames != NULL && PyList_Reverse(frames) != 0)
+        Py_CLEAR(frames);
+    return frames;
+}
+
+PyObject *bine__micro_stack(bine_micro *self)
+{
+    bine *rt = self->core.rt;
+
+    if (self->core.state == BINE_MICRO_DONE)
+        return PyList_New(0);
+    if (rt->current == &self->core)
+        return reversed_frames(PyThreadState_GetFrame(rt->tstate));
+    return reversed_frames(bine__suspended_frame(rt->tstate, &self->core));
+}
+
+static PyObject *micro_stack(bine_micro *self, PyObject *unused)
+{
+    (void)unused;
+    if (bine__runtime() == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "stack() is for the thread that runs the host's loop");
+        return NULL;
+    }
+    return bine__micro_stack(self);
+}
+
+static PyObject *get_done(bine_micro *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->core.state == BINE_MICRO_DONE);
+}
+
+static PyObject *get_result(bine_micro *self, void *unused)
+{
+    (void)unused;
+    if (self->core.state == BINE_MICRO_DONE)
+        return outcome(self);
+    PyErr_SetString(PyExc_RuntimeError, "the micro-thread has not ended; join() waits for it");
+    return NULL;
+}
+
+static PyObject *get_name(bine_micro *self, void *unused)
+{
+    (void)unused;
+    return bine__micro_name(self);
+}
+
+static int set_name(bine_micro *self, PyObject *name, void *unused)
+{
+    (void)unused;
+    if (name == NULL || !PyUnicode_Check(name)) {
+        PyErr_SetString(PyExc_TypeError, "name must be a str");
+        return -1;
+    }
+    Py_XSETREF(self->name, Py_NewRef(name));
+    return 0;
+}
+
+static PyMethodDef micro_methods[] = {
+    {"join", (PyCFunction)(void (*)(void))micro_join, METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR("join($self, /, timeout=None)\n--\n\n"
+               "Wait until it has ended and return what its function returned, or raise what it\n"
+               "raised. After `timeout` seconds raise bine.Timeout; the micro-thread goes on.")},
+    {"cancel", (PyCFunction)micro_cancel, METH_NOARGS,
+     PyDoc_STR("cancel($self, /)\n--\n\n"
+               "Raise bine.Cancelled where it waits, and again at each later wait, until it ends.\n"
+               "One that has not started is dropped. No effect on one that is done.")},
+    {"stack", (PyCFunction)micro_stack, METH_NOARGS,
+     PyDoc_STR("stack($self, /)\n--\n\n"
+               "The frames it is suspended in, the outermost first; [] before it starts and when it\n"
+               "is done.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef micro_getset[] = {
+    {"done", (getter)get_done, NULL, PyDoc_STR("Whether it has ended, in whatever way."), NULL},
+    {"result", (getter)get_result, NULL,
+     PyDoc_STR("What its function returned; raises what that raised, and RuntimeError while it lives."), NULL},
+    {"name", (getter)get_name, (setter)set_name, PyDoc_STR("Stands in reports of errors. Can be set."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef micro_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(bine_micro, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot micro_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("A function that takes turns with the others on the host's loop; made by bine.spawn().\n\n"
+                          "It can be awaited, which is join().")},
+    {Py_tp_traverse, micro_traverse},
+    {Py_tp_clear, micro_clear},
+    {Py_tp_dealloc, micro_dealloc},
+    {Py_tp_repr, micro_repr},
+    {Py_tp_methods, micro_methods},
+    {Py_tp_getset, micro_getset},
+    {Py_tp_members, micro_members},
+    {Py_am_await, micro_await},
+    {0, NULL},
+};
+
+static PyType_Spec micro_spec = {
+    .name = "bine.MicroThread",
+    .basicsize = sizeof(bine_micro),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = micro_slots,
+};
+
+/* ---- await ---- */
+
+typedef struct awaiting {
+    PyObject_HEAD
+    PyObject *target;
+    PyObject *(*finish)(PyObject *target);
+} awaiting;
+
+static void await_dealloc(awaiting *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    Py_CLEAR(self->target);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Ends at once, with the result: the waiting happens inside. */
+static PyObject *await_next(awaiting *self)
+{
+    PyObject *value = self->finish(self->target);
+    PyObject *stop;
+
+    if (value == NULL)
+        return NULL;
+    stop = PyObject_CallOneArg(PyExc_StopIteration, value); /* by hand: a tuple must stay one value */
+    Py_DECREF(value);
+    if (stop != NULL)
+        PyErr_SetObject(PyExc_StopIteration, stop);
+    Py_XDECREF(stop);
+    return NULL;
+}
+
+static PyType_Slot await_slots[] = {
+    {Py_tp_dealloc, await_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, await_next},
+    {0, NULL},
+};
+
+static PyType_Spec await_spec = {
+    .name = "bine._Await",
+    .basicsize = sizeof(awaiting),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = await_slots,
+};
+
+PyObject *bine__await_object(bine__python *py, PyObject *target, PyObject *(*finish)(PyObject *))
+{
+    awaiting *self = PyObject_New(awaiting, py->await_type);
+
+    if (self == NULL)
+        return NULL;
+    self->target = Py_NewRef(target);
+    self->finish = finish;
+    return (PyObject *)self;
+}
+
+int bine__add_micro_type(bine__python *py)
+{
+    py->micro_type = bine__add_type(py, &micro_spec);
+    py->await_type = (PyTypeObject *)PyType_FromSpec(&await_spec);
+    return py->micro_type == NULL || py->await_type == NULL ? -1 : 0;
+}
+
+/* ---- the C API ---- */
+
+bine_micro *bine_micro_current(void)
+{
+    bine *rt = bine__here;
+
+    if (rt == NULL || rt->current == &rt->host || rt->current->state == BINE_MICRO_DONE)
+        return NULL;
+    return of_core(rt->current);
+}
+
+int bine_micro_cancel(bine_micro *micro)
+{
+    int status = bine__check_owner(micro == NULL ? NULL : micro->core.rt, "bine_micro_cancel");
+
+    if (status == BINE_OK && micro->core.state != BINE_MICRO_DONE)
+        bine__micro_interrupt(&micro->core, BINE__CANCEL);
+    return status;
+}
+
+bine_micro_state bine_micro_get_state(const bine_micro *micro)
+{
+    return micro->core.state;
+}
+
+int bine_micro_status(const bine_micro *micro)
+{
+    if (micro == NULL || micro->core.state != BINE_MICRO_DONE)
+        return BINE_EBUSY;
+    if (micro->error == NULL)
+        return BINE_OK;
+    return bine__is_farewell(micro->core.rt->python, micro->error) ? BINE_ECANCELED : BINE_ESCRIPT;
+}
+
+const char *bine_micro_name(const bine_micro *micro)
+{
+    bine_micro *self = (bine_micro *)micro; /* the name is made when first asked for */
+    PyObject *name;
+    const char *text = NULL;
+
+    if (self == NULL || bine__here != self->core.rt)
+        return "";
+    bine__gil_take(self->core.rt);
+    name = bine__micro_name(self);
+    if (name != NULL)
+        text = PyUnicode_AsUTF8(name);
+    if (text == NULL)
+        PyErr_Clear();
+    Py_XDECREF(name);
+    bine__gil_give(self->core.rt);
+    return text != NULL ? text : "";
+}
+
+void bine_micro_set_data(bine_micro *micro, void *data)
+{
+    if (micro != NULL)
+        micro->data = data;
+}
+
+void *bine_micro_data(const bine_micro *micro)
+{
+    return micro == NULL ? NULL : micro->data;
+}
+
+void bine_micro_release(bine_micro *micro)
+{
+    bine *rt = micro == NULL ? NULL : micro->core.rt;
+
+    if (rt == NULL || rt != bine__here)
+        return;
+    bine__gil_take(rt);
+    Py_DECREF(micro);
+    bine__gil_give(rt);
+}
+
+static int rest(const char *call, int64_t deadline, bool sleeps)
+{
+    bine *rt = bine__here;
+    int status = bine__can_wait(rt);
+
+    if (status == BINE_ECANCELED && bine__python_interrupted(rt) == 0)
+        status = BINE_OK;
+    while (status == BINE_OK && sleeps)
+        status = bine__await(rt, NULL, deadline);
+    if (status == BINE_OK) {
+        bine__yield(rt);
+        status = rt->current->pending == 0 || bine__python_interrupted(rt) == 0 ? BINE_OK : BINE_ECANCELED;
+    }
+    if (status == BINE_OK || (sleeps && status == BINE_ETIMEDOUT))
+        return BINE_OK;
+    return bine__fail(status, "%s: %s", call, bine_strerror(status));
+}
+
+int bine_yield(void)
+{
+    return rest("bine_yield", 0, false);
+}
+
+int bine_sleep(int64_t ns)
+{
+    if (bine__here == NULL)
+        return bine__fail(BINE_EMICRO, "bine_sleep: no micro-thread is running here");
+    return rest("bine_sleep", bine__deadline(bine__here, ns < 0 ? 0 : ns), true);
+}

@@ -1,0 +1,47 @@
+/* bine.MicroThread, which is bine_micro to C: what a micro-thread runs, returned and is called. */
+#ifndef BINE_PYTHON_MICROTHREAD_H
+#define BINE_PYTHON_MICROTHREAD_H
+
+#include <Python.h>
+
+#include "core/micro.h"
+
+struct bine__timeout;
+
+struct bine_micro {
+    PyObject_HEAD
+    bine__micro core;
+    PyObject *function; /* until it has ended */
+    PyObject *args;     /* a tuple, the values of keyword arguments last; NULL: none */
+    PyObject *kwnames;  /* their names, or NULL */
+    PyObject *result;
+    PyObject *error;    /* what it raised */
+    PyObject *name;     /* NULL: made from the function when asked for */
+    PyCodeObject *site; /* who spawned it; NULL: the host */
+    int site_offset;
+    bool error_taken;   /* somebody has seen `error` */
+    PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
+    struct bine__timeout *timeouts_due;
+    bine__waiters joiners;
+    void *data; /* the host's */
+    bine_micro *next_failed;
+    bine_micro *prev_failed;
+    PyObject *weakrefs;
+};
+
+/* Spawns function(*args) (both borrowed; args may be NULL) under `name` (taken, may be NULL). New. */
+bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *name);
+
+/* Its name: new, never NULL but with an exception. */
+PyObject *bine__micro_name(bine_micro *micro);
+
+/* Where it was spawned: a new file name, or NULL (no exception), and the line. */
+PyObject *bine__micro_site(const bine_micro *micro, int *line);
+
+/* The frames of one that is suspended, outermost first (a new list). */
+PyObject *bine__micro_stack(bine_micro *micro);
+
+/* Its error counts as seen from now on. */
+void bine__micro_take_error(bine_micro *micro);
+
+#endif

@@ -1,0 +1,223 @@
+/* Module bine, as scripts import it, and its life with the runtime. */
+#include "python/python.h"
+
+#include "core/pyframe.h"
+#include "python/microthread.h"
+
+#include <stdlib.h>
+
+static PyObject *py_pause(PyObject *module, PyObject *unused)
+{
+    bine *rt = bine__here;
+
+    (void)module;
+    (void)unused;
+    if (bine__can_wait(rt) != BINE_OK) {
+        int status = bine_yield();
+
+        return status == BINE_OK ? Py_NewRef(Py_None) : bine__raise_status(rt, status, NULL);
+    }
+    bine__yield(rt);
+    if (rt->current->pending != 0 && bine__python_interrupted(rt) != 0)
+        return bine__raise_pending(rt);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_sleep(PyObject *module, PyObject *seconds)
+{
+    int64_t ns;
+    int status;
+
+    (void)module;
+    if (bine__seconds(seconds, "the time to sleep", false, &ns) != 0)
+        return NULL;
+    status = bine_sleep(ns);
+    return status == BINE_OK ? Py_NewRef(Py_None) : bine__raise_status(bine__here, status, NULL);
+}
+
+static PyObject *py_current(PyObject *module, PyObject *unused)
+{
+    bine_micro *micro = bine_micro_current();
+
+    (void)module;
+    (void)unused;
+    return Py_NewRef(micro != NULL ? (PyObject *)micro : Py_None);
+}
+
+static PyObject *py_all(PyObject *module, PyObject *unused)
+{
+    bine *rt = bine__here;
+    PyObject *list = PyList_New(0);
+
+    (void)module;
+    (void)unused;
+    for (bine__micro *core = rt == NULL ? NULL : rt->oldest; core != NULL && list != NULL; core = core->newer)
+        if (PyList_Append(list, (PyObject *)((char *)core - offsetof(bine_micro, core))) != 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* Stands in for sys.setrecursionlimit() where a stack must keep a limit of its own. */
+static PyObject *py_setrecursionlimit(PyObject *module, PyObject *limit)
+{
+    bine *rt = PyCapsule_GetPointer(module, NULL);
+
+    if (rt == NULL || rt->python == NULL)
+        return NULL;
+    if (bine__set_recursion_limit(rt->tstate, rt->current->recursion_cap, rt->python->set_recursion_limit, limit) != 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"spawn", (PyCFunction)(void (*)(void))bine__py_spawn, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("spawn($module, function, /, *args, **kwargs)\n--\n\n"
+               "Start function(*args, **kwargs) as a micro-thread and return it, a MicroThread.\n\n"
+               "It first runs when its turn comes, with a copy of the caller's context variables.\n"
+               "A coroutine function may be given too.")},
+    {"sleep", py_sleep, METH_O,
+     PyDoc_STR("sleep($module, seconds, /)\n--\n\n"
+               "Suspend this micro-thread for so long on the host's clock; the others go on.")},
+    {"pause", py_pause, METH_NOARGS,
+     PyDoc_STR("pause($module, /)\n--\n\n"
+               "Let every other micro-thread that is ready have its turn first.")},
+    {"current", py_current, METH_NOARGS,
+     PyDoc_STR("current($module, /)\n--\n\n"
+               "The MicroThread that is running; None outside of any.")},
+    {"all", py_all, METH_NOARGS,
+     PyDoc_STR("all($module, /)\n--\n\n"
+               "A list of the MicroThreads that have not ended, the oldest first.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "bine",
+    .m_doc = PyDoc_STR("Micro-threads on the host's main loop.\n\n"
+                       "A script is plain, blocking-style Python. It runs as a micro-thread: a call that has to\n"
+                       "wait suspends the script, never the host."),
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+static PyObject *init_module(void)
+{
+    return PyModule_Create(&definition);
+}
+
+PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(py->module, spec, NULL);
+
+    if (type != NULL && PyModule_AddType(py->module, type) != 0)
+        Py_CLEAR(type);
+    return type;
+}
+
+int bine__python_register(void)
+{
+    return PyImport_AppendInittab("bine", init_module);
+}
+
+static int replace_recursion_limit(bine *rt)
+{
+    static PyMethodDef def = {"setrecursionlimit", py_setrecursionlimit, METH_O,
+                              PyDoc_STR("setrecursionlimit($module, limit, /)\n--\n\n"
+                                        "Set the maximum depth of calls. A micro-thread keeps to what its stack\n"
+                                        "bears, whatever the limit.")};
+    PyObject *capsule;
+    PyObject *function;
+    int status;
+
+    if (!bine__recursion_limit_needs_care())
+        return 0;
+    rt->python->set_recursion_limit = Py_XNewRef(PySys_GetObject("setrecursionlimit"));
+    capsule = PyCapsule_New(rt, NULL, NULL);
+    function = capsule == NULL ? NULL : PyCFunction_New(&def, capsule);
+    status = function == NULL ? -1 : PySys_SetObject("setrecursionlimit", function);
+    Py_XDECREF(function);
+    Py_XDECREF(capsule);
+    return status;
+}
+
+static int fill(bine *rt)
+{
+    bine__python *py = rt->python;
+
+    py->module = PyImport_ImportModule("bine");
+    py->host_modules = PyDict_New();
+    if (py->module == NULL || py->host_modules == NULL || bine__add_exceptions(py) != 0)
+        return -1;
+    if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_deferred_type(py) != 0 ||
+        bine__add_function_type(py) != 0)
+        return -1;
+    return replace_recursion_limit(rt);
+}
+
+int bine__python_open(bine *rt)
+{
+    rt->python = calloc(1, sizeof *rt->python);
+    if (rt->python == NULL)
+        return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
+    if (fill(rt) == 0)
+        return BINE_OK;
+    PyErr_Print();
+    bine__python_close(rt);
+    return bine__fail(BINE_EPYTHON, "bine_open: module bine could not be made");
+}
+
+static void restore_recursion_limit(bine__python *py)
+{
+    if (py->set_recursion_limit == NULL)
+        return;
+    if (PySys_SetObject("setrecursionlimit", py->set_recursion_limit) != 0)
+        PyErr_Clear();
+    Py_CLEAR(py->set_recursion_limit);
+}
+
+void bine__python_close(bine *rt)
+{
+    /* The types and exceptions stay: scripts' last destructors, which finalisation runs, may
+     * still meet them. */
+    restore_recursion_limit(rt->python);
+    Py_CLEAR(rt->python->host_modules);
+    Py_CLEAR(rt->python->module);
+}
+
+const char *bine__python_living_thread(bine *rt)
+{
+    static char name[64];
+    PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
+    PyObject *threads = threading == NULL ? NULL : PyObject_CallMethod(threading, "enumerate", NULL);
+    PyObject *main = threading == NULL ? NULL : PyObject_CallMethod(threading, "main_thread", NULL);
+    bool found = false;
+
+    (void)rt;
+    for (Py_ssize_t i = 0; threads != NULL && i < PyList_GET_SIZE(threads) && !found; i++) {
+        PyObject *thread = PyList_GET_ITEM(threads, i);
+        PyObject *daemon = PyObject_GetAttrString(thread, "daemon");
+        PyObject *label = PyObject_GetAttrString(thread, "name");
+
+        found = thread != main && daemon == Py_False;
+        if (found && label != NULL)
+            snprintf(name, sizeof name, "%s", PyUnicode_Check(label) ? PyUnicode_AsUTF8(label) : "?");
+        Py_XDECREF(label);
+        Py_XDECREF(daemon);
+    }
+    PyErr_Clear();
+    Py_XDECREF(main);
+    Py_XDECREF(threads);
+    return found ? name : NULL;
+}
+
+void bine_python_enter(bine *rt)
+{
+    if (bine__check_owner(rt, "bine_python_enter") == BINE_OK)
+        bine__gil_take(rt);
+}
+
+void bine_python_leave(bine *rt)
+{
+    if (bine__check_owner(rt, "bine_python_leave") == BINE_OK && rt->gil_depth > 0)
+        bine__gil_give(rt);
+}

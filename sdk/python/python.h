@@ -1,0 +1,87 @@
+/* What the files of sdk/python share: the module's objects, and how C meets exceptions. Owner
+ * thread with the GIL held, unless said otherwise. */
+#ifndef BINE_PYTHON_PYTHON_H
+#define BINE_PYTHON_PYTHON_H
+
+#include <Python.h>
+
+#include "core/runtime.h"
+#include "data/deferred.h"
+
+#include <bine/python.h>
+
+/* One per runtime; every pointer is owned. */
+typedef struct bine__python {
+    PyObject *module;
+    PyObject *cancelled; /* exceptions */
+    PyObject *exit;
+    PyObject *timeout_error;
+    PyObject *not_in_micro;
+    PyObject *host_error;
+    PyTypeObject *micro_type;
+    PyTypeObject *await_type;
+    PyTypeObject *timeout_type;
+    PyTypeObject *deferred_type;
+    PyTypeObject *function_type;
+    PyObject *host_modules; /* name -> module made by bine_def() */
+    PyObject *set_recursion_limit; /* CPython's own, where ours stands in for it; or NULL */
+    bine_micro *failed; /* ended with an error that nobody has taken yet */
+} bine__python;
+
+/* The runtime of the calling thread's interpreter, NULL on other threads. */
+static inline bine *bine__runtime(void)
+{
+    return bine__here;
+}
+
+/* ---- exceptions.c ---- */
+
+int bine__add_exceptions(bine__python *py);
+
+/* Takes the exception that is set (normalized, with its traceback); never NULL. */
+PyObject *bine__take_exception(void);
+/* Raises it again; the reference is taken. */
+void bine__raise(PyObject *exception);
+
+/* Raises what `status` means. `message` may be NULL. Returns NULL for convenience. */
+PyObject *bine__raise_status(bine *rt, int status, const char *message);
+/* Raises what is pending in the running micro-thread. */
+PyObject *bine__raise_pending(bine *rt);
+/* Whether an exception is the way a micro-thread ends that was told to. */
+bool bine__is_farewell(const bine__python *py, PyObject *exception);
+
+/* Seconds to nanoseconds: None is no limit (-1). -1 with an exception on bad input. */
+int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_t *out);
+
+/* ---- convert.c ---- */
+
+/* How a settled deferred appears to a script: its value (new), or an exception. */
+PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
+
+/* ---- the types ---- */
+
+int bine__add_micro_type(bine__python *py);
+int bine__add_timeout_type(bine__python *py);
+int bine__add_deferred_type(bine__python *py);
+int bine__add_function_type(bine__python *py);
+
+/* bine.spawn(), to the vectorcall convention. */
+PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+
+/* A bine.Deferred (new) for `d`, whose hold is taken. */
+PyObject *bine__deferred_object(bine__python *py, bine_deferred *d);
+/* What `await` on `target` iterates over (new): it waits by calling `finish`. */
+PyObject *bine__await_object(bine__python *py, PyObject *target, PyObject *(*finish)(PyObject *target));
+
+/* A timeout of the running micro-thread is over: raises bine.Timeout for it. */
+void bine__raise_timeout(bine_micro *micro);
+
+/* Makes a type from `spec` and adds it to the module under its last name. */
+PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);
+
+/* ---- report.c ---- */
+
+/* Has `exception` (taken), which ended `micro`, told to the host, at a turn of its own. */
+void bine__report_later(bine *rt, bine_micro *micro, PyObject *exception);
+
+#endif

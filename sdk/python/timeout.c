@@ -1,0 +1,163 @@
+#include "python/timeout.h"
+
+#include "python/microthread.h"
+#include "python/python.h"
+
+#include <structmember.h>
+
+/* In the order they became due: of two nested ones the outer goes first, if it was. */
+static void make_due(bine__timeout *self)
+{
+    bine__timeout **at = &self->micro->timeouts_due;
+
+    while (*at != NULL)
+        at = &(*at)->next_due;
+    self->next_due = NULL;
+    self->due = true;
+    *at = self;
+}
+
+static void unmake_due(bine__timeout *self)
+{
+    bine__timeout **at = &self->micro->timeouts_due;
+
+    while (*at != self)
+        at = &(*at)->next_due;
+    *at = self->next_due;
+    self->due = false;
+    if (self->micro->timeouts_due == NULL && self->micro->thrown == NULL)
+        self->micro->core.pending &= ~(unsigned)BINE__THROW;
+}
+
+/* Runs without the GIL: only flags. */
+static void on_time(bine__timer *timer)
+{
+    bine__timeout *self = (bine__timeout *)(void *)((char *)timer - offsetof(bine__timeout, timer));
+
+    self->expired = true;
+    make_due(self);
+    bine__micro_interrupt(&self->micro->core, BINE__THROW);
+}
+
+void bine__raise_timeout(bine_micro *micro)
+{
+    bine__timeout *self = micro->timeouts_due;
+    PyObject *seconds = PyFloat_FromDouble(self->seconds);
+
+    unmake_due(self);
+    if (seconds != NULL)
+        PyErr_Format(micro->core.rt->python->timeout_error, "timed out after %R s", seconds);
+    Py_XDECREF(seconds);
+}
+
+static PyObject *timeout_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"seconds", NULL};
+    PyObject *seconds;
+    bine__timeout *self;
+    int64_t ns;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:timeout", names, &seconds))
+        return NULL;
+    if (bine__seconds(seconds, "seconds", true, &ns) != 0)
+        return NULL;
+    self = (bine__timeout *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->ns = ns;
+    self->seconds = (double)ns / 1e9;
+    self->timer.fire = on_time;
+    return (PyObject *)self;
+}
+
+static void leave(bine__timeout *self)
+{
+    bine_micro *micro = self->micro;
+
+    if (micro == NULL)
+        return;
+    if (self->due)
+        unmake_due(self);
+    bine__timer_stop(&micro->core.rt->timers, &self->timer);
+    self->micro = NULL;
+    Py_DECREF(micro);
+}
+
+static void timeout_dealloc(bine__timeout *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    leave(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
+{
+    bine_micro *micro = bine_micro_current();
+    bine *rt = bine__runtime();
+
+    (void)unused;
+    if (micro == NULL) {
+        PyErr_SetString(rt != NULL ? rt->python->not_in_micro : PyExc_RuntimeError,
+                        "bine.timeout() bounds the waits of a micro-thread, and none is running here");
+        return NULL;
+    }
+    if (self->micro != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this timeout is in use; make one for each with block");
+        return NULL;
+    }
+    if (self->ns >= 0 && bine__timer_set(&rt->timers, &self->timer, bine__deadline(rt, self->ns)) != 0)
+        return PyErr_NoMemory();
+    self->expired = false;
+    self->micro = (bine_micro *)Py_NewRef((PyObject *)micro);
+    return Py_NewRef((PyObject *)self);
+}
+
+static PyObject *timeout_exit(bine__timeout *self, PyObject *args)
+{
+    (void)args;
+    leave(self);
+    Py_RETURN_FALSE;
+}
+
+static PyMethodDef timeout_methods[] = {
+    {"__enter__", (PyCFunction)timeout_enter, METH_NOARGS, PyDoc_STR("__enter__($self, /)\n--\n\nStart the time.")},
+    {"__exit__", (PyCFunction)timeout_exit, METH_VARARGS,
+     PyDoc_STR("__exit__($self, type, value, traceback, /)\n--\n\nStop the time. Exceptions pass.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef timeout_members[] = {
+    {"expired", T_BOOL, offsetof(bine__timeout, expired), READONLY,
+     PyDoc_STR("Whether the time was over before the block was left.")},
+    {"seconds", T_DOUBLE, offsetof(bine__timeout, seconds), READONLY, PyDoc_STR("The time given.")},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot timeout_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("timeout(seconds)\n--\n\n"
+                          "Bounds the time its with block may wait:\n\n"
+                          "    with bine.timeout(2.0):\n"
+                          "        game.walk_to(3, 4)\n\n"
+                          "raises bine.Timeout, once, at the wait inside that goes on for longer. None sets no\n"
+                          "limit.")},
+    {Py_tp_new, timeout_new},
+    {Py_tp_dealloc, timeout_dealloc},
+    {Py_tp_methods, timeout_methods},
+    {Py_tp_members, timeout_members},
+    {0, NULL},
+};
+
+static PyType_Spec timeout_spec = {
+    .name = "bine.timeout",
+    .basicsize = sizeof(bine__timeout),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = timeout_slots,
+};
+
+int bine__add_timeout_type(bine__python *py)
+{
+    py->timeout_type = bine__add_type(py, &timeout_spec);
+    return py->timeout_type == NULL ? -1 : 0;
+}
