@@ -39,7 +39,7 @@ typedef struct bine__micro {
     struct bine__micro *newer;
     uint64_t id;
     unsigned pending; /* BINE__CANCEL and so on */
-    unsigned no_wait; /* counts reasons why it must not wait now */
+    unsigned no_wait; /* counts reasons why it must not wait now; the host's is never 0 */
     bool inherits;    /* it started with a context that others have a copy of */
     bine_micro_state state;
     int recursion_cap;
@@ -76,6 +76,9 @@ int bine__micro_spawn(bine *rt, bine__micro *micro);
 /* Whether the running code may suspend: BINE_OK, BINE_EMICRO (no micro-thread runs), BINE_EBUSY
  * (a wait is refused here), BINE_ECANCELED (pending says why). */
 int bine__can_wait(const bine *rt);
+
+/* Whether bine__can_wait() would say BINE_OK, in few instructions. */
+#define BINE__MAY_WAIT(rt) ((rt) != NULL && ((rt)->current->pending | (rt)->current->no_wait) == 0)
 
 /* Suspends the running micro-thread until it is woken, the runtime's clock reaches `deadline` or
  * something is pending. Only after bine__can_wait(). `among` may be NULL. */

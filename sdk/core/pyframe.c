@@ -62,7 +62,8 @@ void bine__pystate_clear(PyThreadState *t)
 #endif
     Py_CLEAR(t->context);
     t->context_ver++;
-    PyErr_Clear();
+    if (PyErr_Occurred() != NULL)
+        PyErr_Clear();
 }
 
 PyFrameObject *bine__suspended_frame(PyThreadState *t, const bine__micro *micro)

@@ -176,9 +176,7 @@ static inline void bine__pystate_start(PyThreadState *t, bine__pyroot *root, con
     bine__pystate s = {0};
 
 #if BINE__USES_CFRAME
-    root->cframe.use_tracing = 0;
-    root->cframe.current_frame = NULL;
-    root->cframe.previous = &t->root_cframe;
+    root->cframe = (_PyCFrame){.previous = &t->root_cframe};
     s.cframe = &root->cframe;
 #else
     (void)root;

@@ -275,6 +275,7 @@ static bine *new_runtime(const bine_config *config)
     rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
     rt->host.rt = rt;
     rt->host.state = BINE_MICRO_RUNNING;
+    rt->host.no_wait = 1;
     rt->host.recursion_cap = INT_MAX;
     rt->current = &rt->host;
     host_stack_bounds(rt);

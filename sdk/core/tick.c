@@ -208,7 +208,7 @@ int bine_run(bine *rt, bine_run_mode mode)
 
         if (wait != 0)
             bine__reactor_poll(rt->reactor, wait);
-        jobs = turn(rt, mode == BINE_RUN_DEFAULT ? SLICE_NS : -1);
+        jobs = turn(rt, SLICE_NS);
         if (mode == BINE_RUN_NOWAIT || (mode == BINE_RUN_ONCE && jobs > 0))
             return all_done(rt) ? 0 : 1;
     }

@@ -27,16 +27,12 @@ static PyObject *wait_for(deferred_object *self, int64_t timeout_ns)
     return bine__deferred_outcome(self->rt, self->deferred);
 }
 
-static PyObject *deferred_wait(deferred_object *self, PyObject *args, PyObject *kwargs)
+static PyObject *deferred_wait(deferred_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
     PyObject *result;
     int64_t ns;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:wait", names, &timeout))
-        return NULL;
-    if (bine__seconds(timeout, "timeout", true, &ns) != 0)
+    if (bine__timeout_argument(args, nargs, kwnames, "wait", &ns) != 0)
         return NULL;
     Py_INCREF(self);
     result = wait_for(self, ns);
@@ -100,7 +96,7 @@ PyObject *bine__deferred_object(bine__python *py, bine_deferred *d)
 }
 
 static PyMethodDef deferred_methods[] = {
-    {"wait", (PyCFunction)(void (*)(void))deferred_wait, METH_VARARGS | METH_KEYWORDS,
+    {"wait", (PyCFunction)(void (*)(void))deferred_wait, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("wait($self, /, timeout=None)\n--\n\n"
                "Wait for the result and return it, or raise what it was rejected with. After\n"
                "`timeout` seconds raise bine.Timeout; the work goes on.")},

@@ -196,3 +196,23 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
     *out = s >= 9.2e9 ? INT64_MAX / 2 : (int64_t)ceil(s * 1e9);
     return 0;
 }
+
+int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
+                           int64_t *out)
+{
+    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+
+    *out = -1;
+    if (nargs + named == 0)
+        return 0;
+    if (nargs + named > 1) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most 1 argument (%zd given)", method, nargs + named);
+        return -1;
+    }
+    if (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "timeout") != 0) {
+        PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", method,
+                     PyTuple_GET_ITEM(kwnames, 0));
+        return -1;
+    }
+    return bine__seconds(args[0], "timeout", true, out);
+}

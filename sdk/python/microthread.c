@@ -13,6 +13,21 @@ static bine_micro *of_core(bine__micro *core)
 
 /* ---- running ---- */
 
+/* What a name is made from when nobody gave one (new). */
+static PyObject *base_name(PyObject *function)
+{
+    PyObject *base;
+
+    if (PyFunction_Check(function))
+        return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    base = PyObject_GetAttrString(function, "__qualname__");
+    if (base != NULL && PyUnicode_Check(base))
+        return base;
+    PyErr_Clear();
+    Py_XDECREF(base);
+    return PyUnicode_FromString(Py_TYPE(function)->tp_name);
+}
+
 /* The decimal context is one mutable object inside contextvars: a copied context would share it. */
 static int isolate_decimal(void)
 {
@@ -150,12 +165,10 @@ static void ended(bine__micro *core)
         self->error_taken = true; /* it did as it was told: nothing to report */
     else if (self->error != NULL)
         link_failed(self);
-    if (Py_REFCNT(self) > 1 || self->error != NULL) {
-        PyObject *name = bine__micro_name(self);
-
-        if (name == NULL)
+    if (self->name == NULL && self->function != NULL && (Py_REFCNT(self) > 1 || self->error != NULL)) {
+        self->name = base_name(self->function);
+        if (self->name == NULL)
             PyErr_Clear();
-        Py_XDECREF(name);
     }
     bine__wake_all(&self->joiners);
     Py_CLEAR(self->function);
@@ -217,6 +230,7 @@ bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *
     self->function = Py_NewRef(function);
     self->args = Py_XNewRef(args);
     self->name = name;
+    self->named = name != NULL;
     return launch(rt, self) ? self : give_up(self);
 }
 
@@ -304,19 +318,16 @@ PyObject *bine__micro_name(bine_micro *self)
 {
     PyObject *base;
 
-    if (self->name == NULL && self->function != NULL) {
-        base = PyObject_GetAttrString(self->function, "__qualname__");
-        if (base == NULL) {
-            PyErr_Clear();
-            base = PyUnicode_FromString(Py_TYPE(self->function)->tp_name);
-        }
-        if (base == NULL)
-            return NULL;
-        self->name = PyUnicode_FromFormat("%S-%llu", base, (unsigned long long)(self->core.id & 0xffffffffffu));
-        Py_DECREF(base);
-    } else if (self->name == NULL) {
-        self->name = PyUnicode_FromString("?");
-    }
+    if (self->named)
+        return Py_NewRef(self->name);
+    if (self->name == NULL && self->function == NULL)
+        return PyUnicode_FromString("?");
+    base = self->name != NULL ? Py_NewRef(self->name) : base_name(self->function);
+    if (base == NULL)
+        return NULL;
+    Py_XSETREF(self->name, PyUnicode_FromFormat("%U-%llu", base, (unsigned long long)(self->core.id & 0xffffffffffu)));
+    self->named = self->name != NULL;
+    Py_DECREF(base);
     return Py_XNewRef(self->name);
 }
 
@@ -391,15 +402,11 @@ static PyObject *join(bine_micro *self, int64_t timeout_ns)
     return status == BINE_OK ? outcome(self) : bine__raise_status(rt, status, NULL);
 }
 
-static PyObject *micro_join(bine_micro *self, PyObject *args, PyObject *kwargs)
+static PyObject *micro_join(bine_micro *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
     int64_t ns;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:join", names, &timeout))
-        return NULL;
-    if (bine__seconds(timeout, "timeout", true, &ns) != 0)
+    if (bine__timeout_argument(args, nargs, kwnames, "join", &ns) != 0)
         return NULL;
     return join(self, ns);
 }
@@ -492,11 +499,12 @@ static int set_name(bine_micro *self, PyObject *name, void *unused)
         return -1;
     }
     Py_XSETREF(self->name, Py_NewRef(name));
+    self->named = true;
     return 0;
 }
 
 static PyMethodDef micro_methods[] = {
-    {"join", (PyCFunction)(void (*)(void))micro_join, METH_VARARGS | METH_KEYWORDS,
+    {"join", (PyCFunction)(void (*)(void))micro_join, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("join($self, /, timeout=None)\n--\n\n"
                "Wait until it has ended and return what its function returned, or raise what it\n"
                "raised. After `timeout` seconds raise bine.Timeout; the micro-thread goes on.")},

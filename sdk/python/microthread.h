@@ -16,10 +16,11 @@ struct bine_micro {
     PyObject *kwnames;  /* their names, or NULL */
     PyObject *result;
     PyObject *error;    /* what it raised */
-    PyObject *name;     /* NULL: made from the function when asked for */
+    PyObject *name;     /* when not `named`: what to make it from when asked for, or NULL */
+    bool named;
     PyCodeObject *site; /* who spawned it; NULL: the host */
     int site_offset;
-    bool error_taken;   /* somebody has seen `error` */
+    bool error_taken; /* somebody has seen `error` */
     PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
     struct bine__timeout *timeouts_due;
     bine__waiters joiners;

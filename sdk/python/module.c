@@ -12,7 +12,7 @@ static PyObject *py_pause(PyObject *module, PyObject *unused)
 
     (void)module;
     (void)unused;
-    if (bine__can_wait(rt) != BINE_OK) {
+    if (!BINE__MAY_WAIT(rt)) {
         int status = bine_yield();
 
         return status == BINE_OK ? Py_NewRef(Py_None) : bine__raise_status(rt, status, NULL);

@@ -53,6 +53,11 @@ bool bine__is_farewell(const bine__python *py, PyObject *exception);
 /* Seconds to nanoseconds: None is no limit (-1). -1 with an exception on bad input. */
 int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_t *out);
 
+/* The one argument `timeout` that a method takes, by position or name: nanoseconds, -1 without
+ * one. -1 with an exception on bad input. */
+int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
+                           int64_t *out);
+
 /* ---- convert.c ---- */
 
 /* How a settled deferred appears to a script: its value (new), or an exception. */
