@@ -66,7 +66,8 @@ BINE_API int bine_return(bine_call *call, bine_value *value);
 
 /* Answers later: the script waits until *r is settled, on whatever thread, by then with
  * this C function long returned. When the script is cancelled or times out meanwhile,
- * `on_cancel` (may be NULL) is called; it gets the function's `user`.
+ * `on_cancel` (may be NULL) is called with the function's `user`, and has been by the time
+ * the script sees the exception.
  * BINE_EMICRO: the caller cannot wait; the script sees bine.NotInMicroThread. BINE_EBUSY:
  * already answered. On any error *r is NULL: return the status. Thread: micro. */
 BINE_API int bine_defer(bine_call *call, bine_on_cancel on_cancel, bine_resolver **r);

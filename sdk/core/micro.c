@@ -98,6 +98,8 @@ static void unlink_living(bine *rt, bine__micro *micro)
     rt->alive--;
     if (rt->main == micro)
         rt->main = NULL;
+    if (rt->alive == 0)
+        bine__timer_stop(&rt->timers, &rt->grace); /* nobody is left to be given time */
 }
 
 /* The outermost C frame of a micro-thread. */

@@ -288,7 +288,7 @@ int bine_shutdown(bine *rt, int64_t grace_ns)
         return BINE_OK;
     rt->grace.fire = on_grace_over;
     rt->grace_over.run = tell_survivors;
-    if (bine__timer_set(&rt->timers, &rt->grace, bine__deadline(rt, grace_ns < 0 ? 0 : grace_ns)) != 0)
+    if (rt->alive > 0 && bine__timer_set(&rt->timers, &rt->grace, bine__deadline(rt, grace_ns < 0 ? 0 : grace_ns)) != 0)
         return bine__fail(BINE_ENOMEM, "bine_shutdown: out of memory");
     rt->shutting_down = true;
     for (bine__micro *micro = rt->newest; micro != NULL; micro = micro->older)

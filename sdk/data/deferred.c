@@ -255,6 +255,14 @@ int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
     return status;
 }
 
+void bine__deferred_stop(bine_deferred *d)
+{
+    if (bine_deferred_cancel(d) != BINE_OK)
+        return;
+    while (d->settled.state == PENDING)
+        bine__park(d->rt, &d->waiters, BINE__NEVER);
+}
+
 static int read_result(bine_deferred *d, bine_value **out)
 {
     int state = d->settled.state;

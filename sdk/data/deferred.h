@@ -10,6 +10,10 @@
  * BINE_OK: it is (rejected, maybe). Else as bine_wait(). */
 int bine__deferred_await(bine_deferred *d, int64_t timeout_ns);
 
+/* Cancels `d`, which the running micro-thread has been waiting for, and suspends it until that is
+ * done, whatever is pending: when the script sees the exception, the canceller has run. */
+void bine__deferred_stop(bine_deferred *d);
+
 /* What it was settled with: borrowed, and NULL when it was rejected; "" for no message. */
 bine_value *bine__deferred_value(const bine_deferred *d);
 const char *bine__deferred_message(const bine_deferred *d);

@@ -308,7 +308,7 @@ static PyObject *await_answer(const host_function *self, bine_deferred *d)
     PyObject *result;
 
     if (status != BINE_OK) {
-        bine_deferred_cancel(d); /* nobody else waits for it */
+        bine__deferred_stop(d); /* nobody else waits for it */
         bine__raise_status(self->rt, status, NULL);
         result = NULL;
     } else if (bine_deferred_state(d) < 0) {
