@@ -35,8 +35,9 @@ typedef enum bine_log_level {
 /* How much stack a micro-thread gets. It is address space, not memory: only the pages that a
  * script has touched cost. See docs/guide/stacks.md for what each bears. */
 typedef enum bine_stack_class {
-    BINE_STACK_DEFAULT, /* all that Python can do: recursion to the limit, any module */
-    BINE_STACK_SMALL    /* for 100,000 micro-threads of shallow scripts: about 4 KiB each */
+    BINE_STACK_DEFAULT, /* 4 MiB: recursion to Python's default limit, any module */
+    BINE_STACK_SMALL,   /* 128 KiB: 100,000 micro-threads of shallow scripts, below 5 KiB each */
+    BINE_STACK_LARGE    /* 64 MiB: recursion 25,000 calls deep, whatever they go through */
 } bine_stack_class;
 
 /* Called on the owner thread. `error` is borrowed for the call. Must not tick or close. */

@@ -10,9 +10,11 @@
 #undef Py_BUILD_CORE
 #endif
 
-/* Kept free below any recursion for what is not counted: the parser (which has a limit of its
- * own), the host's functions, signal handlers. */
-#define RESERVE ((size_t)64 * 1024)
+/* Kept free below any recursion for what is not counted: the parser, which has a limit of its
+ * own (0.9 MB were measured), the host's functions, signal handlers. A small stack has no room
+ * for the parser. */
+#define RESERVE ((size_t)1 << 20)
+#define RESERVE_SMALL ((size_t)32 * 1024)
 
 int bine__recursion_cap(size_t size)
 {
@@ -20,8 +22,8 @@ int bine__recursion_cap(size_t size)
     (void)size;
     return BINE__NO_CAP;
 #else
-    size_t usable = size > 2 * RESERVE ? size - RESERVE : size / 2;
-    size_t cap = usable / BINE__STACK_BYTES_PER_CALL;
+    size_t reserve = size > 2 * RESERVE ? RESERVE : RESERVE_SMALL;
+    size_t cap = (size - reserve) / BINE__STACK_BYTES_PER_CALL;
 
 #ifdef BINE__C_RECURSION_LIMIT
     if (cap > BINE__C_RECURSION_LIMIT)

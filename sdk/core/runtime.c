@@ -240,7 +240,14 @@ static void free_runtime(bine *rt)
 
 static size_t stack_size(bine_stack_class class)
 {
-    return class == BINE_STACK_SMALL ? BINE__STACK_SMALL_SIZE : bine__default_stack_size();
+    switch (class) {
+    case BINE_STACK_SMALL:
+        return BINE__STACK_SMALL_SIZE;
+    case BINE_STACK_LARGE:
+        return BINE__STACK_LARGE_SIZE;
+    default:
+        return bine__default_stack_size();
+    }
 }
 
 static void host_stack_bounds(bine *rt)
@@ -350,7 +357,8 @@ static int check_config(const bine_config *config)
 {
     if (config == NULL || config->struct_size != sizeof *config)
         return bine__fail(BINE_EINVAL, "bine_open: the config has not gone through bine_config_init()");
-    if (config->stack_class != BINE_STACK_DEFAULT && config->stack_class != BINE_STACK_SMALL)
+    if (config->stack_class != BINE_STACK_DEFAULT && config->stack_class != BINE_STACK_SMALL &&
+        config->stack_class != BINE_STACK_LARGE)
         return bine__fail(BINE_EINVAL, "bine_open: unknown stack_class %d", (int)config->stack_class);
     if (config->argc < 0 || (config->argc > 0 && config->argv == NULL))
         return bine__fail(BINE_EINVAL, "bine_open: argc is %d but argv does not match", config->argc);

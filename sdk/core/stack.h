@@ -24,8 +24,10 @@ typedef struct bine__slot {
     bine__fiber fiber;
 } bine__slot;
 
-/* The small class, in bytes: one page table entry in sixteen. */
+/* In bytes. The size of the default class depends on the version of CPython. The closer the
+ * slots lie, the more of them share a page of the page table: that is what small is about. */
 #define BINE__STACK_SMALL_SIZE ((size_t)128 * 1024)
+#define BINE__STACK_LARGE_SIZE ((size_t)64 << 20)
 
 struct bine__region;
 
