@@ -35,7 +35,7 @@ typedef enum bine_log_level {
 /* How much stack a micro-thread gets. It is address space, not memory: only the pages that a
  * script has touched cost. See docs/guide/stacks.md for what each bears. */
 typedef enum bine_stack_class {
-    BINE_STACK_DEFAULT, /* 4 MiB: recursion to Python's default limit, any module */
+    BINE_STACK_DEFAULT, /* 8 MiB: what fits the main thread of python3 fits here */
     BINE_STACK_SMALL,   /* 128 KiB: 100,000 micro-threads of shallow scripts, below 5 KiB each */
     BINE_STACK_LARGE    /* 64 MiB: recursion 25,000 calls deep, whatever they go through */
 } bine_stack_class;

@@ -7,7 +7,7 @@
  * measured: 1.7 KB, in list.sort(key=). */
 #define BINE__ONE_RECURSION_COUNTER 1
 #define BINE__STACK_BYTES_PER_CALL 2560
-#define BINE__STACK_DEFAULT_SIZE ((size_t)4 << 20)
+#define BINE__STACK_DEFAULT_SIZE ((size_t)8 << 20)
 
 #define BINE__RECURSION_LIMIT(t) ((t)->recursion_limit)
 #define BINE__RECURSION_REMAINING(t) ((t)->recursion_remaining)
