@@ -72,14 +72,12 @@ static inline bine__micro *next(bine *rt)
     bine__job *job = rt->ready.head;
     bine__micro *micro;
 
-    if (job == NULL || job->run != bine__micro_resume || rt->fuel <= 0)
+    if (job == NULL || job->run != bine__micro_resume || rt->ready.out >= rt->stop)
         return &rt->host;
     micro = bine__micro_of(job);
     if (!runnable(rt, micro))
         return &rt->host; /* which will find the same, and see to it */
     bine__queue_pop(&rt->ready);
-    rt->fuel--;
-    micro->state = BINE_MICRO_RUNNING;
     return micro;
 }
 
@@ -134,7 +132,7 @@ static void outermost(void *arg)
     bine__pystate_clear(t);
     self->slot = NULL;
     self->saved = NULL;
-    self->state = BINE_MICRO_DONE;
+    self->done = true;
     unlink_living(rt, self);
     self->ended(self); /* `self` may be gone now */
     bine__pystate_clear(t);
@@ -148,6 +146,15 @@ static void outermost(void *arg)
     abort();
 }
 
+bine_micro_state bine__micro_state(const bine__micro *micro)
+{
+    if (micro->done)
+        return BINE_MICRO_DONE;
+    if (micro->rt->current == micro)
+        return BINE_MICRO_RUNNING;
+    return micro->wait != NULL ? BINE_MICRO_WAITING : BINE_MICRO_READY;
+}
+
 int bine__micro_spawn(bine *rt, bine__micro *micro)
 {
     static _Atomic uint64_t last_id = (uint64_t)1 << 40; /* far from the ids of thread states */
@@ -158,7 +165,7 @@ int bine__micro_spawn(bine *rt, bine__micro *micro)
     micro->rt = rt;
     micro->id = ++last_id;
     micro->recursion_cap = rt->recursion_cap;
-    micro->state = BINE_MICRO_READY;
+    micro->done = false;
     micro->newer = NULL;
     micro->older = rt->newest;
     if (rt->newest != NULL)
@@ -174,7 +181,6 @@ int bine__micro_spawn(bine *rt, bine__micro *micro)
 
 static void enter(bine *rt, bine__micro *micro)
 {
-    micro->state = BINE_MICRO_RUNNING;
     switch_to(rt, &rt->host, micro);
 }
 
@@ -189,14 +195,14 @@ void bine__micro_resume(bine *rt, bine__job *job)
     /* Cancelled before its first turn, or no stack: without one, its entry just ends it. */
     micro->entry(micro);
     Py_CLEAR(micro->context);
-    micro->state = BINE_MICRO_DONE;
+    micro->done = true;
     unlink_living(rt, micro);
     micro->ended(micro);
 }
 
 int bine__can_wait(const bine *rt)
 {
-    if (rt == NULL || rt->current == &rt->host || rt->current->state == BINE_MICRO_DONE)
+    if (rt == NULL || rt->current == &rt->host || rt->current->done)
         return BINE_EMICRO;
     if (rt->current->no_wait != 0)
         return BINE_EBUSY;
@@ -209,11 +215,11 @@ void bine__yield(bine *rt)
 {
     bine__micro *self = rt->current;
 
-    if (rt->ready.head == NULL && rt->fuel > 0) {
-        rt->fuel--; /* nobody else wants a turn */
+    if (rt->ready.head == NULL && rt->ready.out < rt->stop) {
+        rt->ready.in++; /* nobody else wants a turn: it is its own successor */
+        rt->ready.out++;
         return;
     }
-    self->state = BINE_MICRO_READY;
     bine__ready(rt, &self->job);
     switch_to(rt, self, next(rt));
 }
@@ -259,7 +265,6 @@ static void wake(bine__wait *wait, bine__outcome outcome)
     unlink_wait(wait);
     bine__timer_stop(&micro->rt->timers, &wait->timer);
     micro->wait = NULL;
-    micro->state = BINE_MICRO_READY;
     bine__ready(micro->rt, &micro->job);
 }
 
@@ -283,7 +288,6 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
         return BINE__NO_MEMORY;
     link_wait(&wait, among);
     self->wait = &wait;
-    self->state = BINE_MICRO_WAITING;
     switch_to(rt, self, next(rt));
     return wait.outcome;
 }

@@ -33,7 +33,7 @@ typedef struct bine__micro {
     /* Runs it on its own stack. Called without one (slot NULL) when it is not to begin: it was
      * cancelled first, or there is no stack to be had. */
     void (*entry)(struct bine__micro *self);
-    void (*ended)(struct bine__micro *self); /* the last thing, with state DONE; may free it */
+    void (*ended)(struct bine__micro *self); /* the last thing, `done`; may free it */
     PyObject *context;                       /* to start with; NULL: empty */
     struct bine__micro *older;               /* all that live, in the order of spawning */
     struct bine__micro *newer;
@@ -41,7 +41,7 @@ typedef struct bine__micro {
     unsigned pending; /* BINE__CANCEL and so on */
     unsigned no_wait; /* counts reasons why it must not wait now; the host's is never 0 */
     bool inherits;    /* it started with a context that others have a copy of */
-    bine_micro_state state;
+    bool done;        /* it has ended, or was never spawned */
     int recursion_cap;
 } bine__micro;
 
@@ -72,6 +72,8 @@ typedef struct bine__wait {
 /* Makes a new micro-thread ready to run for the first time; the caller fills in entry, ended and
  * context before. BINE_ECLOSED when the runtime is shutting down. */
 int bine__micro_spawn(bine *rt, bine__micro *micro);
+
+bine_micro_state bine__micro_state(const bine__micro *micro);
 
 /* Whether the running code may suspend: BINE_OK, BINE_EMICRO (no micro-thread runs), BINE_EBUSY
  * (a wait is refused here), BINE_ECANCELED (pending says why). */

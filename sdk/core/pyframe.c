@@ -80,13 +80,13 @@ PyFrameObject *bine__suspended_frame(PyThreadState *t, const bine__micro *micro)
 #if BINE__USES_CFRAME
     _PyCFrame *mine = t->cframe;
 
-    t->cframe = micro->saved->cframe;
+    t->cframe = BINE__SAVED_FRAME(micro->saved);
     frame = PyThreadState_GetFrame(t);
     t->cframe = mine;
 #else
     struct _PyInterpreterFrame *mine = t->current_frame;
 
-    t->current_frame = micro->saved->frame;
+    t->current_frame = BINE__SAVED_FRAME(micro->saved);
     frame = PyThreadState_GetFrame(t);
     t->current_frame = mine;
 #endif

@@ -6,6 +6,8 @@
  *
  * A version file defines
  *   BINE__PYSTATE_FIELDS(X, t)   X(type, name, lvalue) for each field that is just exchanged
+ *   BINE__PYSTATE_BLOCKS(X)      X(name, first, last, size) for runs of such fields: a switch is
+ *                                little more than these copies
  *   BINE__RECURSION_LIMIT/REMAINING(t), and how the depth of the C stack is bounded:
  *     BINE__ONE_RECURSION_COUNTER, BINE__C_RECURSION_LIMIT or BINE__STACK_POINTER_CHECKED
  *   BINE__STACK_DEFAULT_SIZE, BINE__STACK_BYTES_PER_CALL */
@@ -27,6 +29,9 @@
 #include <internal/pycore_tstate.h>
 #endif
 
+#include <stddef.h>
+#include <string.h>
+
 #if PY_VERSION_HEX < 0x030B0000
 #error "Bine needs CPython 3.11 or newer"
 #elif PY_VERSION_HEX < 0x030C0000
@@ -47,32 +52,25 @@
 #error "the JIT's executor came with the stack pointer checks"
 #endif
 
+/* A run of fields has the size that the version file was written for. */
+#define BINE__RUN(first, last)                                                                     \
+    (offsetof(PyThreadState, last) + sizeof(((PyThreadState *)0)->last) - offsetof(PyThreadState, first))
+#define BINE__CHECK_RUN(name, first, last, size)                                                   \
+    _Static_assert(BINE__RUN(first, last) == (size), "PyThreadState is not laid out as expected");
+BINE__PYSTATE_BLOCKS(BINE__CHECK_RUN)
+#undef BINE__CHECK_RUN
+
 typedef struct bine__pystate {
+#define BINE__DECLARE(name, first, last, size) _Alignas(8) unsigned char name[size];
+    BINE__PYSTATE_BLOCKS(BINE__DECLARE)
+#undef BINE__DECLARE
 #define BINE__DECLARE(type, name, lvalue) type name;
     BINE__PYSTATE_FIELDS(BINE__DECLARE, unused)
 #undef BINE__DECLARE
 #if BINE__HAS_EXECUTOR
     PyObject *executor;
 #endif
-    _PyStackChunk *chunk;
-    PyObject **chunk_top;
-    PyObject **chunk_limit;
-    _PyErr_StackItem *handled; /* the innermost exception being handled */
-    _PyErr_StackItem handled_base;
-    PyObject *context;
     int recursion_used;
-
-    /* What makes a micro-thread look like a thread of its own. */
-    PyObject *dict;
-    uint64_t id;
-    int tracing;
-    int coroutine_origin_depth;
-    PyObject *async_gen_firstiter;
-    PyObject *async_gen_finalizer;
-    Py_tracefunc profile;
-    Py_tracefunc trace;
-    PyObject *profile_arg;
-    PyObject *trace_arg;
 } bine__pystate;
 
 /* Where a new micro-thread's stacks lie, and how deep it may go. */
@@ -101,6 +99,9 @@ static inline int bine__recursion_allowed(PyThreadState *t, int cap)
 
 static inline void bine__pystate_save(PyThreadState *t, bine__pystate *s, int cap)
 {
+#define BINE__SAVE(name, first, last, size) memcpy(s->name, &t->first, size);
+    BINE__PYSTATE_BLOCKS(BINE__SAVE)
+#undef BINE__SAVE
 #define BINE__SAVE(type, name, lvalue) s->name = lvalue;
     BINE__PYSTATE_FIELDS(BINE__SAVE, t)
 #undef BINE__SAVE
@@ -109,48 +110,21 @@ static inline void bine__pystate_save(PyThreadState *t, bine__pystate *s, int ca
     s->executor = t->current_executor;
     Py_XINCREF(s->executor);
 #endif
-    s->chunk = t->datastack_chunk;
-    s->chunk_top = t->datastack_top;
-    s->chunk_limit = t->datastack_limit;
-    s->handled = t->exc_info;
-    s->handled_base = t->exc_state;
-    s->context = t->context;
     s->recursion_used = bine__recursion_allowed(t, cap) - BINE__RECURSION_REMAINING(t);
-    s->dict = t->dict;
-    s->id = t->id;
-    s->tracing = t->tracing;
-    s->coroutine_origin_depth = t->coroutine_origin_tracking_depth;
-    s->async_gen_firstiter = t->async_gen_firstiter;
-    s->async_gen_finalizer = t->async_gen_finalizer;
-    s->profile = t->c_profilefunc;
-    s->trace = t->c_tracefunc;
-    s->profile_arg = t->c_profileobj;
-    s->trace_arg = t->c_traceobj;
 }
 
 static inline void bine__pystate_load(PyThreadState *t, const bine__pystate *s, int cap)
 {
+    uint64_t context_ver = t->context_ver;
+
+#define BINE__LOAD(name, first, last, size) memcpy(&t->first, s->name, size);
+    BINE__PYSTATE_BLOCKS(BINE__LOAD)
+#undef BINE__LOAD
 #define BINE__LOAD(type, name, lvalue) lvalue = s->name;
     BINE__PYSTATE_FIELDS(BINE__LOAD, t)
 #undef BINE__LOAD
-    t->datastack_chunk = s->chunk;
-    t->datastack_top = s->chunk_top;
-    t->datastack_limit = s->chunk_limit;
-    t->exc_info = s->handled;
-    t->exc_state = s->handled_base;
-    t->context = s->context;
-    t->context_ver++; /* context variables cache their last look-up under it */
+    t->context_ver = context_ver + 1; /* context variables cache their last look-up under it */
     BINE__RECURSION_REMAINING(t) = bine__recursion_allowed(t, cap) - s->recursion_used;
-    t->dict = s->dict;
-    t->id = s->id;
-    t->tracing = s->tracing;
-    t->coroutine_origin_tracking_depth = s->coroutine_origin_depth;
-    t->async_gen_firstiter = s->async_gen_firstiter;
-    t->async_gen_finalizer = s->async_gen_finalizer;
-    t->c_profilefunc = s->profile;
-    t->c_tracefunc = s->trace;
-    t->c_profileobj = s->profile_arg;
-    t->c_traceobj = s->trace_arg;
 #if BINE__HAS_EXECUTOR
     /* First set, then let go of our hold: the order keeps it alive throughout. */
     t->current_executor = s->executor;
@@ -172,34 +146,34 @@ typedef struct bine__pyroot {
 /* Sets the thread state up for a new stack, which must be the running one. */
 static inline void bine__pystate_start(PyThreadState *t, bine__pyroot *root, const bine__pystart *start)
 {
+    static const bine__pystate empty;
     _PyStackChunk *chunk = (_PyStackChunk *)start->chunk;
-    bine__pystate s = {0};
 
+    bine__pystate_load(t, &empty, start->recursion_cap);
 #if BINE__USES_CFRAME
     root->cframe = (_PyCFrame){.previous = &t->root_cframe};
-    s.cframe = &root->cframe;
+    t->cframe = &root->cframe;
 #else
     (void)root;
-    s.frame = BINE__FIRST_FRAME(t);
+    t->current_frame = BINE__FIRST_FRAME(t);
 #endif
 #ifdef BINE__C_RECURSION_LIMIT
-    s.c_recursion = start->recursion_cap;
+    t->c_recursion_remaining = start->recursion_cap;
 #endif
 #if BINE__STACK_POINTER_CHECKED
-    s.stack_top = (uintptr_t)start->stack_high;
-    s.stack_hard_limit = (uintptr_t)start->stack_low + _PyOS_STACK_MARGIN_BYTES;
-    s.stack_soft_limit = (uintptr_t)start->stack_low + 2 * _PyOS_STACK_MARGIN_BYTES;
+    BINE__IMPL(t)->c_stack_top = (uintptr_t)start->stack_high;
+    BINE__IMPL(t)->c_stack_hard_limit = (uintptr_t)start->stack_low + _PyOS_STACK_MARGIN_BYTES;
+    BINE__IMPL(t)->c_stack_soft_limit = (uintptr_t)start->stack_low + 2 * _PyOS_STACK_MARGIN_BYTES;
 #endif
     chunk->previous = NULL;
     chunk->size = start->chunk_size;
     chunk->top = 0;
-    s.chunk = chunk;
-    s.chunk_top = &chunk->data[1]; /* as CPython does: a root chunk is never popped */
-    s.chunk_limit = (PyObject **)((char *)chunk + start->chunk_size);
-    s.handled = &t->exc_state;
-    s.context = start->context;
-    s.id = start->id;
-    bine__pystate_load(t, &s, start->recursion_cap);
+    t->datastack_chunk = chunk;
+    t->datastack_top = &chunk->data[1]; /* as CPython does: a root chunk is never popped */
+    t->datastack_limit = (PyObject **)((char *)chunk + start->chunk_size);
+    t->exc_info = &t->exc_state;
+    t->context = start->context;
+    t->id = start->id;
 }
 
 #endif

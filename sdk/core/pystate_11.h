@@ -12,12 +12,18 @@
 #define BINE__RECURSION_LIMIT(t) ((t)->recursion_limit)
 #define BINE__RECURSION_REMAINING(t) ((t)->recursion_remaining)
 
+/* calls: cframe, the profile and trace functions with their objects,
+ * curexc_type, curexc_value, curexc_traceback, exc_info, dict. async: the coroutine and
+ * async generator hooks, context, context_ver, id. data: the data stack, exc_state. */
+#define BINE__PYSTATE_BLOCKS(X)                                                                    \
+    X(calls, cframe, dict, 80)                                                                     \
+    X(trace, tracing, tracing_what, 8)                                                             \
+    X(async, coroutine_origin_tracking_depth, id, 48)                                              \
+    X(data, datastack_chunk, exc_state, 40)
+
 #define BINE__PYSTATE_FIELDS(X, t)                                                                 \
-    X(_PyCFrame *, cframe, (t)->cframe)                                                            \
-    X(int, trash_nesting, (t)->trash_delete_nesting)                                               \
-    X(int, event, (t)->tracing_what)                                                               \
-    X(PyObject *, error_type, (t)->curexc_type)                                                    \
-    X(PyObject *, error_value, (t)->curexc_value)                                                  \
-    X(PyObject *, error_traceback, (t)->curexc_traceback)
+    X(int, trash_nesting, (t)->trash_delete_nesting)                                               
 
 #define BINE__USES_CFRAME 1
+
+#define BINE__SAVED_FRAME(s) (*(_PyCFrame *const *)(const void *)(s)->calls) /* comes first there */

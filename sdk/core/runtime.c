@@ -281,7 +281,6 @@ static bine *new_runtime(const bine_config *config)
         rt->config.budget_clock = monotonic;
     rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
     rt->host.rt = rt;
-    rt->host.state = BINE_MICRO_RUNNING;
     rt->host.no_wait = 1;
     rt->host.recursion_cap = INT_MAX;
     rt->current = &rt->host;
@@ -461,7 +460,7 @@ int bine_get_stats(const bine *rt, bine_stats *stats)
         .struct_size = sizeof *stats,
         .alive = rt->alive,
         .spawned = rt->spawned,
-        .jobs = rt->jobs,
+        .jobs = rt->ready.out,
         .timers = rt->timers.count,
         .stacks = rt->stacks.carved,
         .stack_size = rt->stacks.slot_size,

@@ -17,12 +17,11 @@ struct bine {
     bine__micro *current; /* &host when no micro-thread runs */
     PyThreadState *tstate;
     bine__queue ready;
-    int64_t fuel;      /* jobs that may still run before the tick looks up again */
+    uint64_t stop;     /* ready.out at which the tick looks up again */
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;  /* stands for the host's stack */
     bine__fiber host_fiber;
 
-    uint64_t jobs;
     uint64_t spawned;
     bine__micro *newest; /* all that live */
     bine__micro *oldest;

@@ -14,8 +14,14 @@ typedef struct bine__job {
 typedef struct bine__queue {
     bine__job *head;
     bine__job *tail; /* meaningless while head is NULL */
-    size_t count;
+    uint64_t in;     /* jobs that ever came, and that ever left: two counters, so that a switch, */
+    uint64_t out;    /* which does one of each, does not wait for itself */
 } bine__queue;
+
+static inline size_t bine__queue_count(const bine__queue *queue)
+{
+    return (size_t)(queue->in - queue->out);
+}
 
 static inline void bine__queue_push(bine__queue *queue, bine__job *job)
 {
@@ -25,7 +31,7 @@ static inline void bine__queue_push(bine__queue *queue, bine__job *job)
     else
         queue->tail->next = job;
     queue->tail = job;
-    queue->count++;
+    queue->in++;
 }
 
 static inline bine__job *bine__queue_pop(bine__queue *queue)
@@ -34,7 +40,7 @@ static inline bine__job *bine__queue_pop(bine__queue *queue)
 
     if (job != NULL) {
         queue->head = job->next;
-        queue->count--;
+        queue->out++;
     }
     return job;
 }
@@ -49,9 +55,9 @@ static inline void bine__queue_move(bine__queue *to, bine__queue *from)
     else
         to->tail->next = from->head;
     to->tail = from->tail;
-    to->count += from->count;
+    to->in += from->in - from->out;
     from->head = NULL;
-    from->count = 0;
+    from->out = from->in;
 }
 
 #endif

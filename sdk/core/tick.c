@@ -9,7 +9,7 @@
 #define LOOK_UP_NS 100000
 /* The clock is read once for a window of jobs. A window is at most this many jobs, and meant
  * to be at most this long, going by the one before. */
-#define WINDOW_MAX 32
+#define WINDOW_MAX 128
 #define WINDOW_NS 10000
 /* bine_run() gives Python's other threads a chance this often. */
 #define SLICE_NS 10000000
@@ -65,20 +65,17 @@ static void look_up(bine *rt)
 /* Runs at most `most` jobs; micro-threads hand over to each other meanwhile. */
 static uint64_t run_jobs(bine *rt, size_t most)
 {
-    uint64_t done;
+    uint64_t start = rt->ready.out;
 
-    rt->fuel = (int64_t)most;
-    while (rt->fuel > 0) {
+    rt->stop = start + most;
+    while (rt->ready.out < rt->stop) {
         bine__job *job = bine__queue_pop(&rt->ready);
 
         if (job == NULL)
             break;
-        rt->fuel--;
         job->run(rt, job);
     }
-    done = (uint64_t)((int64_t)most - rt->fuel);
-    rt->jobs += done;
-    return done;
+    return rt->ready.out - start;
 }
 
 static size_t next_window(size_t window, uint64_t jobs, int64_t elapsed)
@@ -99,7 +96,7 @@ static uint64_t run_until(bine *rt, int64_t now, int64_t end)
     uint64_t done = 0;
     size_t window = 1;
 
-    while (rt->ready.count > 0) {
+    while (rt->ready.head != NULL) {
         int64_t before = now;
         uint64_t jobs = run_jobs(rt, window);
 
@@ -107,7 +104,7 @@ static uint64_t run_until(bine *rt, int64_t now, int64_t end)
         now = bine__budget_now(rt);
         if (now >= end)
             break;
-        if (rt->ready.count == 0 || now - looked_up >= LOOK_UP_NS) {
+        if (rt->ready.head == NULL || now - looked_up >= LOOK_UP_NS) {
             look_up(rt);
             looked_up = now;
         }
@@ -123,13 +120,13 @@ static uint64_t turn(bine *rt, int64_t budget_ns)
 
     rt->ticking = true;
     look_up(rt);
-    if (rt->ready.count == 0) {
+    if (rt->ready.head == NULL) {
         rt->ticking = false;
         return 0;
     }
     bine__gil_take(rt);
     if (budget_ns < 0) {
-        done = run_jobs(rt, rt->ready.count);
+        done = run_jobs(rt, bine__queue_count(&rt->ready));
     } else {
         now = bine__budget_now(rt);
         done = run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
@@ -155,7 +152,7 @@ static int64_t next_wake(const bine *rt)
     int64_t next;
     int64_t now;
 
-    if (rt->ready.count > 0)
+    if (rt->ready.head != NULL)
         return 0;
     next = bine__timers_next(&rt->timers);
     if (next == BINE__NEVER)
@@ -180,7 +177,7 @@ int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info)
         *info = (bine_tick_info){
             .struct_size = sizeof *info,
             .jobs = jobs,
-            .ready = rt->ready.count,
+            .ready = bine__queue_count(&rt->ready),
             .alive = rt->alive,
             .elapsed_ns = bine__budget_now(rt) - start,
             .next_wake_ns = next_wake(rt),
@@ -191,7 +188,7 @@ int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info)
 static bool all_done(bine *rt)
 {
     bine__inbox_drain(rt->inbox, &rt->ready);
-    return rt->alive == 0 && rt->ready.count == 0;
+    return rt->alive == 0 && rt->ready.head == NULL;
 }
 
 int bine_run(bine *rt, bine_run_mode mode)

@@ -49,27 +49,52 @@ static int isolate_decimal(void)
     return none == NULL ? -1 : 0;
 }
 
-/* Runs a coroutine to its end. What it awaits waits by itself; a bare yield gives others a turn. */
+/* The exception that is set goes into the coroutine, where that waits. */
+static PySendResult throw_in(PyObject *coroutine, PyObject **value)
+{
+    PyObject *exception = bine__take_exception();
+
+    *value = PyObject_CallMethod(coroutine, "throw", "O", exception);
+    Py_XDECREF(exception);
+    if (*value != NULL)
+        return PYGEN_NEXT;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration))
+        return PYGEN_ERROR;
+    exception = bine__take_exception();
+    *value = PyObject_GetAttrString(exception, "value");
+    Py_DECREF(exception);
+    return *value == NULL ? PYGEN_ERROR : PYGEN_RETURN;
+}
+
+/* What a coroutine yields: None gives the others a turn; all else needs an event loop. */
+static bool yielded(bine *rt, PyObject *value)
+{
+    if (value == Py_None) {
+        if (bine_yield() == BINE_OK)
+            return true;
+        bine__raise_pending(rt);
+        return false;
+    }
+    PyErr_Format(PyExc_RuntimeError,
+                 "the coroutine awaits a %.100s, which needs an event loop; a micro-thread by itself can await "
+                 "MicroThread and Deferred",
+                 Py_TYPE(value)->tp_name);
+    return false;
+}
+
+/* Runs a coroutine to its end. What it awaits waits by itself. */
 static PyObject *drive(bine *rt, PyObject *coroutine)
 {
-    for (;;) {
-        PyObject *value = NULL;
-        PySendResult sent = PyIter_Send(coroutine, Py_None, &value);
+    PyObject *value = NULL;
+    PySendResult sent = PyIter_Send(coroutine, Py_None, &value);
 
-        if (sent != PYGEN_NEXT)
-            return value;
-        if (value != Py_None) {
-            PyErr_Format(PyExc_RuntimeError,
-                         "the coroutine awaits a %.100s, which needs an event loop; a micro-thread by itself can "
-                         "await MicroThread and Deferred",
-                         Py_TYPE(value)->tp_name);
-            Py_DECREF(value);
-            return NULL;
-        }
-        Py_DECREF(value);
-        if (bine_yield() != BINE_OK)
-            return bine__raise_pending(rt);
+    while (sent == PYGEN_NEXT) {
+        bool again = yielded(rt, value);
+
+        Py_CLEAR(value);
+        sent = again ? PyIter_Send(coroutine, Py_None, &value) : throw_in(coroutine, &value);
     }
+    return value;
 }
 
 static PyObject *call(bine_micro *self)
@@ -126,7 +151,7 @@ void bine__micro_take_error(bine_micro *self)
 {
     bine__python *py = self->core.rt->python;
 
-    if (self->error == NULL || self->error_taken || self->core.state != BINE_MICRO_DONE)
+    if (self->error == NULL || self->error_taken || !self->core.done)
         return;
     self->error_taken = true;
     if (self->prev_failed != NULL)
@@ -185,7 +210,7 @@ static bine_micro *new_micro(bine *rt)
     if (self == NULL)
         return NULL;
     memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
-    self->core.state = BINE_MICRO_DONE; /* until it is spawned */
+    self->core.done = true; /* until it is spawned */
     self->core.rt = rt;
     self->core.entry = entry;
     self->core.ended = ended;
@@ -290,24 +315,37 @@ static int micro_clear(bine_micro *self)
     Py_CLEAR(self->args);
     Py_CLEAR(self->kwnames);
     Py_CLEAR(self->result);
+    Py_CLEAR(self->error);
     Py_CLEAR(self->thrown);
     Py_CLEAR(self->core.context);
     return 0;
+}
+
+/* The last handle has gone: an error that nobody took is the host's now. The collector calls this
+ * before it breaks cycles, while the error is still whole. */
+static void micro_finalize(PyObject *object)
+{
+    bine_micro *self = (bine_micro *)object;
+    PyObject *in_flight;
+
+    if (self->error == NULL || self->error_taken)
+        return;
+    in_flight = PyErr_Occurred() != NULL ? bine__take_exception() : NULL;
+    bine__micro_take_error(self);
+    bine__report_later(self->core.rt, self, Py_NewRef(self->error));
+    if (in_flight != NULL)
+        bine__raise(in_flight);
 }
 
 static void micro_dealloc(bine_micro *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
+    micro_finalize((PyObject *)self);
     PyObject_GC_UnTrack(self);
-    if (self->error != NULL && !self->error_taken) {
-        bine__micro_take_error(self); /* the last handle has gone: it is the host's now */
-        bine__report_later(self->core.rt, self, Py_NewRef(self->error));
-    }
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs((PyObject *)self);
     micro_clear(self);
-    Py_CLEAR(self->error);
     Py_CLEAR(self->name);
     Py_CLEAR(self->site);
     type->tp_free(self);
@@ -342,7 +380,7 @@ PyObject *bine__micro_site(const bine_micro *self, int *line)
 
 static const char *state_text(const bine_micro *self)
 {
-    switch (self->core.state) {
+    switch (bine__micro_state(&self->core)) {
     case BINE_MICRO_READY:
         return "ready";
     case BINE_MICRO_RUNNING:
@@ -384,7 +422,7 @@ static PyObject *join(bine_micro *self, int64_t timeout_ns)
     int64_t deadline;
     int status = BINE_OK;
 
-    if (self->core.state == BINE_MICRO_DONE)
+    if (self->core.done)
         return outcome(self);
     if (rt == NULL || rt->current == &rt->host)
         return bine__raise_status(rt != NULL ? rt : self->core.rt, BINE_EMICRO, NULL);
@@ -394,9 +432,9 @@ static PyObject *join(bine_micro *self, int64_t timeout_ns)
     }
     deadline = bine__deadline(rt, timeout_ns);
     Py_INCREF(self);
-    while (status == BINE_OK && self->core.state != BINE_MICRO_DONE)
+    while (status == BINE_OK && !self->core.done)
         status = bine__await(rt, &self->joiners, deadline);
-    if (status == BINE_ETIMEDOUT && self->core.state == BINE_MICRO_DONE)
+    if (status == BINE_ETIMEDOUT && self->core.done)
         status = BINE_OK;
     Py_DECREF(self);
     return status == BINE_OK ? outcome(self) : bine__raise_status(rt, status, NULL);
@@ -453,7 +491,7 @@ PyObject *bine__micro_stack(bine_micro *self)
 {
     bine *rt = self->core.rt;
 
-    if (self->core.state == BINE_MICRO_DONE)
+    if (self->core.done)
         return PyList_New(0);
     if (rt->current == &self->core)
         return reversed_frames(PyThreadState_GetFrame(rt->tstate));
@@ -473,13 +511,13 @@ static PyObject *micro_stack(bine_micro *self, PyObject *unused)
 static PyObject *get_done(bine_micro *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(self->core.state == BINE_MICRO_DONE);
+    return PyBool_FromLong(self->core.done);
 }
 
 static PyObject *get_result(bine_micro *self, void *unused)
 {
     (void)unused;
-    if (self->core.state == BINE_MICRO_DONE)
+    if (self->core.done)
         return outcome(self);
     PyErr_SetString(PyExc_RuntimeError, "the micro-thread has not ended; join() waits for it");
     return NULL;
@@ -537,6 +575,7 @@ static PyType_Slot micro_slots[] = {
                           "It can be awaited, which is join().")},
     {Py_tp_traverse, micro_traverse},
     {Py_tp_clear, micro_clear},
+    {Py_tp_finalize, micro_finalize},
     {Py_tp_dealloc, micro_dealloc},
     {Py_tp_repr, micro_repr},
     {Py_tp_methods, micro_methods},
@@ -624,7 +663,7 @@ bine_micro *bine_micro_current(void)
 {
     bine *rt = bine__here;
 
-    if (rt == NULL || rt->current == &rt->host || rt->current->state == BINE_MICRO_DONE)
+    if (rt == NULL || rt->current == &rt->host || rt->current->done)
         return NULL;
     return of_core(rt->current);
 }
@@ -633,19 +672,19 @@ int bine_micro_cancel(bine_micro *micro)
 {
     int status = bine__check_owner(micro == NULL ? NULL : micro->core.rt, "bine_micro_cancel");
 
-    if (status == BINE_OK && micro->core.state != BINE_MICRO_DONE)
+    if (status == BINE_OK && !micro->core.done)
         bine__micro_interrupt(&micro->core, BINE__CANCEL);
     return status;
 }
 
 bine_micro_state bine_micro_get_state(const bine_micro *micro)
 {
-    return micro->core.state;
+    return bine__micro_state(&micro->core);
 }
 
 int bine_micro_status(const bine_micro *micro)
 {
-    if (micro == NULL || micro->core.state != BINE_MICRO_DONE)
+    if (micro == NULL || !micro->core.done)
         return BINE_EBUSY;
     if (micro->error == NULL)
         return BINE_OK;
