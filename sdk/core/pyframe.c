@@ -2,7 +2,7 @@
 
 #include "core/pyframe.h"
 
-#include "core/micro.h"
+#include "core/runtime.h"
 
 #if PY_VERSION_HEX < 0x030C0000
 #define Py_BUILD_CORE 1 /* 3.11 has no public way from a frame to its code */
@@ -139,14 +139,36 @@ int bine__recursion_limit_needs_care(void)
 #endif
 }
 
-int bine__set_recursion_limit(PyThreadState *owner, int cap, PyObject *original, PyObject *limit)
+static int deepest_suspended(const bine *rt)
 {
-    int used = bine__recursion_allowed(owner, cap) - BINE__RECURSION_REMAINING(owner);
-    PyObject *none = PyObject_CallOneArg(original, limit);
+    int deepest = rt->host.saved != NULL ? rt->host.saved->recursion_used : 0;
 
-    if (none == NULL)
+    for (const bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
+        if (micro != rt->current && micro->saved != NULL && micro->saved->recursion_used > deepest)
+            deepest = micro->saved->recursion_used;
+    return deepest;
+}
+
+int bine__set_recursion_limit(bine *rt, PyObject *original, PyObject *limit)
+{
+    PyThreadState *t = rt->tstate;
+    int cap = rt->current->recursion_cap;
+    int used = bine__recursion_allowed(t, cap) - BINE__RECURSION_REMAINING(t);
+    int deepest = deepest_suspended(rt);
+    long wanted = PyLong_Check(limit) ? PyLong_AsLong(limit) : -1;
+    PyObject *none;
+
+    PyErr_Clear();
+    if (wanted > 0 && wanted <= deepest) {
+        PyErr_Format(PyExc_RecursionError,
+                     "cannot set the recursion limit to %ld: a micro-thread is suspended at the recursion depth %d",
+                     wanted, deepest);
         return -1;
-    Py_DECREF(none);
-    BINE__RECURSION_REMAINING(owner) = bine__recursion_allowed(owner, cap) - used;
-    return 0;
+    }
+    /* The original reckons the depth from the limit, knowing nothing of the cap. */
+    BINE__RECURSION_REMAINING(t) = BINE__RECURSION_LIMIT(t) - used;
+    none = PyObject_CallOneArg(original, limit);
+    BINE__RECURSION_REMAINING(t) = bine__recursion_allowed(t, cap) - used;
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
 }

@@ -3,6 +3,7 @@
 #define BINE_CORE_PYFRAME_H
 
 #include <Python.h>
+#include <bine/common.h>
 
 struct bine__micro;
 
@@ -28,7 +29,9 @@ int bine__copy_context(PyThreadState *t, PyObject **out);
 
 /* Tells whether sys.setrecursionlimit() must go through bine__set_recursion_limit(). */
 int bine__recursion_limit_needs_care(void);
-/* Sets the interpreter's limit while the running stack keeps its own cap. -1: exception set. */
-int bine__set_recursion_limit(PyThreadState *owner, int cap, PyObject *original, PyObject *limit);
+/* Sets the interpreter's limit by its own function while the running stack keeps its cap. A
+ * limit below the depth of a suspended stack is refused: 3.11 aborts when that goes on. -1:
+ * exception set. */
+int bine__set_recursion_limit(bine *rt, PyObject *original, PyObject *limit);
 
 #endif

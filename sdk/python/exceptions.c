@@ -106,16 +106,18 @@ static void raise_refused(const bine__python *py, const char *message)
 
 PyObject *bine__raise_status(bine *rt, int status, const char *message)
 {
-    const bine__python *py = rt != NULL ? rt->python : NULL;
+    const bine__python *py = bine__python_now;
     const char *text = message != NULL && *message != '\0' ? message : bine_strerror(status);
 
     if (PyErr_Occurred() || (status == BINE_ECANCELED && bine__raise_pending(rt) == NULL && PyErr_Occurred()))
         return NULL;
-    if (py == NULL || status == BINE_EINVAL) {
-        PyErr_SetString(PyExc_ValueError, text);
-        return NULL;
-    }
     switch (status) {
+    case BINE_EINVAL:
+        PyErr_SetString(PyExc_ValueError, text);
+        break;
+    case BINE_ETHREAD:
+        PyErr_SetString(PyExc_RuntimeError, text);
+        break;
     case BINE_EMICRO:
         PyErr_SetString(py->not_in_micro, message != NULL ? message : "this has to wait, which only a micro-thread can: see bine.spawn()");
         break;

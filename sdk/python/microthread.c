@@ -2,6 +2,7 @@
 
 #include "core/pyframe.h"
 #include "python/python.h"
+#include "python/timeout.h"
 
 #include <stddef.h>
 #include <structmember.h>
@@ -195,6 +196,7 @@ static void ended(bine__micro *core)
         if (self->name == NULL)
             PyErr_Clear();
     }
+    bine__timeouts_leave(self);
     bine__wake_all(&self->joiners);
     Py_CLEAR(self->function);
     Py_CLEAR(self->args);

@@ -22,7 +22,8 @@ struct bine_micro {
     int site_offset;
     bool error_taken; /* somebody has seen `error` */
     PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
-    struct bine__timeout *timeouts_due;
+    struct bine__timeout *timeouts; /* entered, the innermost first; a hold on each */
+    struct bine__timeout *timeouts_due; /* those that are over, in that order */
     bine__waiters joiners;
     void *data; /* the host's */
     bine_micro *next_failed;

@@ -64,7 +64,7 @@ static PyObject *py_setrecursionlimit(PyObject *module, PyObject *limit)
 
     if (rt == NULL || rt->python == NULL)
         return NULL;
-    if (bine__set_recursion_limit(rt->tstate, rt->current->recursion_cap, rt->python->set_recursion_limit, limit) != 0)
+    if (bine__set_recursion_limit(rt, rt->python->set_recursion_limit, limit) != 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -154,9 +154,12 @@ static int fill(bine *rt)
     return replace_recursion_limit(rt);
 }
 
+bine__python *bine__python_now;
+
 int bine__python_open(bine *rt)
 {
     rt->python = calloc(1, sizeof *rt->python);
+    bine__python_now = rt->python;
     if (rt->python == NULL)
         return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
     if (fill(rt) == 0)

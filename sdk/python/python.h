@@ -28,6 +28,10 @@ typedef struct bine__python {
     bine_micro *failed; /* ended with an error that nobody has taken yet */
 } bine__python;
 
+/* That of the one runtime, for Python code on whatever thread: module bine's exceptions are
+ * raised on OS threads too. It is valid as long as there is an interpreter. */
+extern bine__python *bine__python_now;
+
 /* The runtime of the calling thread's interpreter, NULL on other threads. */
 static inline bine *bine__runtime(void)
 {

@@ -246,7 +246,10 @@ void bine__report_later(bine *rt, bine_micro *micro, PyObject *exception)
     r->name = bine__micro_name(micro);
     r->file = bine__micro_site(micro, &r->line);
     PyErr_Clear();
-    bine__ready(rt, &r->job);
+    if (rt == bine__here)
+        bine__ready(rt, &r->job);
+    else if (!bine__inbox_push(rt->inbox, &r->job)) /* the last handle went on another thread */
+        run_report(rt, &r->job);
 }
 
 void bine__python_report_failed(bine *rt)

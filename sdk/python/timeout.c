@@ -73,21 +73,29 @@ static PyObject *timeout_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 static void leave(bine__timeout *self)
 {
     bine_micro *micro = self->micro;
+    bine__timeout **at = &micro->timeouts;
 
-    if (micro == NULL)
-        return;
     if (self->due)
         unmake_due(self);
     bine__timer_stop(&micro->core.rt->timers, &self->timer);
+    while (*at != self)
+        at = &(*at)->outer;
+    *at = self->outer;
     self->micro = NULL;
-    Py_DECREF(micro);
+    Py_DECREF(self);
 }
 
+void bine__timeouts_leave(bine_micro *micro)
+{
+    while (micro->timeouts != NULL)
+        leave(micro->timeouts);
+}
+
+/* Never while inside its block. */
 static void timeout_dealloc(bine__timeout *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    leave(self);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -98,11 +106,9 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
     bine *rt = bine__runtime();
 
     (void)unused;
-    if (micro == NULL) {
-        PyErr_SetString(rt != NULL ? rt->python->not_in_micro : PyExc_RuntimeError,
-                        "bine.timeout() bounds the waits of a micro-thread, and none is running here");
-        return NULL;
-    }
+    if (micro == NULL)
+        return bine__raise_status(rt, BINE_EMICRO,
+                                  "bine.timeout() bounds the waits of a micro-thread, and none is running here");
     if (self->micro != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this timeout is in use; make one for each with block");
         return NULL;
@@ -110,13 +116,19 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
     if (self->ns >= 0 && bine__timer_set(&rt->timers, &self->timer, bine__deadline(rt, self->ns)) != 0)
         return PyErr_NoMemory();
     self->expired = false;
-    self->micro = (bine_micro *)Py_NewRef((PyObject *)micro);
+    self->micro = micro;
+    self->outer = micro->timeouts;
+    micro->timeouts = (bine__timeout *)Py_NewRef((PyObject *)self);
     return Py_NewRef((PyObject *)self);
 }
 
 static PyObject *timeout_exit(bine__timeout *self, PyObject *args)
 {
     (void)args;
+    if (self->micro == NULL)
+        Py_RETURN_FALSE;
+    if (self->micro->core.rt != bine__here)
+        return bine__raise_status(NULL, BINE_ETHREAD, "a timeout is left on the thread that entered it");
     leave(self);
     Py_RETURN_FALSE;
 }
