@@ -4,9 +4,10 @@
 
 #include "core/runtime.h"
 
-#if PY_VERSION_HEX < 0x030C0000
-#define Py_BUILD_CORE 1 /* 3.11 has no public way from a frame to its code */
-#include <internal/pycore_frame.h>
+#if PY_VERSION_HEX < 0x030D0000
+#define Py_BUILD_CORE 1
+#include <internal/pycore_frame.h>  /* 3.11 has no public way from a frame to its code */
+#include <internal/pycore_interp.h> /* up to 3.12 another thread's signal is not looked for */
 #undef Py_BUILD_CORE
 #endif
 
@@ -171,4 +172,15 @@ int bine__set_recursion_limit(bine *rt, PyObject *original, PyObject *limit)
     BINE__RECURSION_REMAINING(t) = bine__recursion_allowed(t, cap) - used;
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
+}
+
+void bine__hurry(PyThreadState *t)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    /* PyErr_SetInterrupt() on a thread that cannot handle signals leaves the evaluation loop
+     * unaware of them. One word, stored atomically: safe on any thread and in a signal handler. */
+    _Py_atomic_store_relaxed(&t->interp->ceval.eval_breaker, 1);
+#else
+    (void)t;
+#endif
 }

@@ -27,6 +27,10 @@ PyCodeObject *bine__running_code(PyThreadState *t, int *offset);
  * an empty one. -1 with an exception when memory is out. */
 int bine__copy_context(PyThreadState *t, PyObject **out);
 
+/* After PyErr_SetInterrupt(): makes the evaluation loop look at once. Any thread, without the
+ * GIL, and safe in a signal handler. */
+void bine__hurry(PyThreadState *t);
+
 /* Tells whether sys.setrecursionlimit() must go through bine__set_recursion_limit(). */
 int bine__recursion_limit_needs_care(void);
 /* Sets the interpreter's limit by its own function while the running stack keeps its cap. A

@@ -96,11 +96,25 @@ static int status_of(PyStatus status)
                       status.err_msg != NULL ? status.err_msg : "exit requested");
 }
 
+/* The host's locale is its own business: for isolated scripts, text is UTF-8. */
+static PyStatus preinitialize(void)
+{
+    PyPreConfig pre;
+
+    PyPreConfig_InitIsolatedConfig(&pre);
+    pre.utf8_mode = 1;
+    return Py_PreInitialize(&pre);
+}
+
 static int start_python(const bine_config *config)
 {
     PyConfig python;
-    PyStatus status;
+    PyStatus status = PyStatus_Ok();
 
+    if (config->isolated)
+        status = preinitialize();
+    if (PyStatus_Exception(status))
+        return status_of(status);
     if (config->isolated)
         PyConfig_InitIsolatedConfig(&python);
     else
@@ -115,20 +129,50 @@ static int start_python(const bine_config *config)
     return status_of(status);
 }
 
+/* What SIGINT means to Python when the host keeps the signal itself and calls bine_interrupt(). */
+static PyObject *raise_interrupt(PyObject *self, PyObject *args)
+{
+    (void)self;
+    (void)args;
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return NULL;
+}
+
+static PyMethodDef raise_interrupt_def = {"interrupt", raise_interrupt, METH_VARARGS,
+                                          PyDoc_STR("Raise KeyboardInterrupt: the host has called bine_interrupt().")};
+
 /* Module _signal takes SIGINT over when it is first imported, by whatever script. So import it
- * now and put the host's handler back; KeyboardInterrupt stays ready for bine_interrupt(). */
+ * now and put the host's handler back. The handler that Python is left with is one of ours:
+ * asyncio replaces signal.default_int_handler, but leaves any other alone. */
 static void tame_signal_module(void)
 {
     struct sigaction host;
     PyObject *module;
+    PyObject *handler = PyCFunction_New(&raise_interrupt_def, NULL);
+    PyObject *old = NULL;
 
     sigaction(SIGINT, NULL, &host);
-    signal(SIGINT, SIG_DFL);
     module = PyImport_ImportModule("_signal");
+    if (module != NULL && handler != NULL)
+        old = PyObject_CallMethod(module, "signal", "iO", SIGINT, handler);
     sigaction(SIGINT, &host, NULL);
-    if (module == NULL)
-        PyErr_Clear();
+    PyErr_Clear();
+    Py_XDECREF(old);
+    Py_XDECREF(handler);
     Py_XDECREF(module);
+}
+
+/* Finalisation resets signals that Python thinks it handles. */
+static int finalize(const bine *rt)
+{
+    struct sigaction host;
+    int status;
+
+    sigaction(SIGINT, NULL, &host);
+    status = Py_FinalizeEx();
+    if (!rt->config.install_signal_handlers)
+        sigaction(SIGINT, &host, NULL);
+    return status;
 }
 
 static int add_module_paths(const bine_config *config)
@@ -211,6 +255,7 @@ static void close_signal_pipe(bine *rt)
 void bine_interrupt(bine *rt)
 {
     PyErr_SetInterrupt();
+    bine__hurry(rt->tstate);
     atomic_store(&rt->interrupted, true);
     bine__reactor_wake(rt->reactor);
 }
@@ -341,7 +386,7 @@ static int open_claimed(const bine_config *config, bine **out)
     bine__here = rt;
     status = open_above(rt, config);
     if (status != BINE_OK) {
-        Py_FinalizeEx();
+        finalize(rt);
         bine__here = NULL;
         free(rt->python);
         free_runtime(rt);
@@ -432,7 +477,7 @@ int bine_close(bine *rt)
     bine__python_close(rt);
     if (rt->signal_pipe[1] >= 0)
         set_wakeup_fd(-1);
-    if (Py_FinalizeEx() != 0)
+    if (finalize(rt) != 0)
         bine__log(rt, BINE_LOG_WARNING, "bine_close: Python could not flush its standard output");
     free(rt->python);
     rt->python = NULL;

@@ -212,18 +212,23 @@ const char *bine__deferred_message(const bine_deferred *d)
 
 /* ---- waiting ---- */
 
-static int check_wait(bine *rt)
+int bine__may_wait(bine *rt)
 {
     int status = bine__can_wait(rt);
 
-    if (status == BINE_ECANCELED && bine__python_interrupted(rt) == 0)
-        status = BINE_OK;
-    return status;
+    if (status != BINE_ECANCELED)
+        return status;
+    if (bine__python_interrupted(rt) == 0)
+        return BINE_OK;
+    if (rt->current->told)
+        bine__yield(rt);
+    rt->current->told = true;
+    return BINE_ECANCELED;
 }
 
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline)
 {
-    int status = check_wait(rt);
+    int status = bine__may_wait(rt);
 
     if (status != BINE_OK)
         return status;

@@ -18,6 +18,11 @@ void bine__deferred_stop(bine_deferred *d);
 bine_value *bine__deferred_value(const bine_deferred *d);
 const char *bine__deferred_message(const bine_deferred *d);
 
+/* Before a wait: BINE_OK, BINE_EMICRO, BINE_EBUSY or BINE_ECANCELED. Sees to signals. One that
+ * goes on waiting though it has been told to end gives the others a turn each time: it may be
+ * stubborn, but it does not hold the host. */
+int bine__may_wait(bine *rt);
+
 /* Suspends the running micro-thread until `among` is woken, seeing to signals meanwhile. BINE_OK,
  * BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT, BINE_ENOMEM. The caller looks whether
  * what it waits for has come before it calls, and again after. */

@@ -448,11 +448,9 @@ int bine_return(bine_call *call, bine_value *value)
 int bine_defer_with(bine_call *call, bine_on_cancel on_cancel, void *user, bine_resolver **r)
 {
     bine *rt = call->self->rt;
-    int status = call->self->returns_deferred ? BINE_OK : bine__can_wait(rt);
+    int status = call->self->returns_deferred ? BINE_OK : bine__may_wait(rt);
 
     *r = NULL;
-    if (status == BINE_ECANCELED && bine__python_interrupted(rt) == 0)
-        status = BINE_OK;
     if (status != BINE_OK)
         return bine__fail(status, "bine_defer: %s", bine_strerror(status));
     if (call->answer != NOTHING)

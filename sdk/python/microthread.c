@@ -737,10 +737,8 @@ void bine_micro_release(bine_micro *micro)
 static int rest(const char *call, int64_t deadline, bool sleeps)
 {
     bine *rt = bine__here;
-    int status = bine__can_wait(rt);
+    int status = bine__may_wait(rt);
 
-    if (status == BINE_ECANCELED && bine__python_interrupted(rt) == 0)
-        status = BINE_OK;
     while (status == BINE_OK && sleeps)
         status = bine__await(rt, NULL, deadline);
     if (status == BINE_OK) {
