@@ -53,22 +53,22 @@ typedef void (*bine_free)(void *user);
 
 enum {
     BINE_OK = 0,
-    BINE_EINVAL = -1,    /* an argument is out of its domain */
-    BINE_ENOMEM = -2,    /* out of memory or of address space */
-    BINE_EBUSY = -3,     /* not now: nested call, or something still lives */
-    BINE_ETHREAD = -4,   /* called from a thread other than the owner */
-    BINE_EMICRO = -5,    /* would have to wait, but not inside a micro-thread */
-    BINE_ECLOSED = -6,   /* the runtime is shutting down or closed */
-    BINE_ESTARTED = -7,  /* this process has already started its one interpreter */
-    BINE_EPYTHON = -8,   /* the interpreter did not start */
-    BINE_ESCRIPT = -9,   /* a Python exception */
-    BINE_ECANCELED = -10,/* cancelled */
-    BINE_ETIMEDOUT = -11,/* the time given is over */
-    BINE_ESETTLED = -12, /* the deferred already has its result */
-    BINE_EBROKEN = -13,  /* the resolver was dropped: no result will come */
-    BINE_ETYPE = -14,    /* a value is of another kind than asked for */
-    BINE_EEXIST = -15,   /* the name is taken */
-    BINE_EIO = -16       /* the operating system said no */
+    BINE_EINVAL = -1,     /* an argument is out of its domain */
+    BINE_ENOMEM = -2,     /* out of memory or of address space */
+    BINE_EBUSY = -3,      /* not now: nested call, or something still lives */
+    BINE_ETHREAD = -4,    /* called from a thread other than the owner */
+    BINE_EMICRO = -5,     /* would have to wait, but not inside a micro-thread */
+    BINE_ECLOSED = -6,    /* the runtime is shutting down or closed */
+    BINE_ESTARTED = -7,   /* this process has already started its one interpreter */
+    BINE_EPYTHON = -8,    /* the interpreter did not start */
+    BINE_ESCRIPT = -9,    /* a Python exception */
+    BINE_ECANCELED = -10, /* cancelled */
+    BINE_ETIMEDOUT = -11, /* the time given is over */
+    BINE_ESETTLED = -12,  /* the deferred already has its result */
+    BINE_EBROKEN = -13,   /* the resolver was dropped: no result will come */
+    BINE_ETYPE = -14,     /* a value is of another kind than asked for */
+    BINE_EEXIST = -15,    /* the name is taken */
+    BINE_EIO = -16        /* the operating system said no */
 };
 
 /* The name ("BINE_EBUSY") and the meaning ("not now: ...") of a status code. Static text,

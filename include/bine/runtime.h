@@ -26,11 +26,7 @@
 extern "C" {
 #endif
 
-typedef enum bine_log_level {
-    BINE_LOG_INFO,
-    BINE_LOG_WARNING,
-    BINE_LOG_ERROR
-} bine_log_level;
+typedef enum bine_log_level { BINE_LOG_INFO, BINE_LOG_WARNING, BINE_LOG_ERROR } bine_log_level;
 
 /* How much stack a micro-thread gets. It is address space, not memory: only the pages that a
  * script has touched cost. See docs/guide/stacks.md for what each bears. */
@@ -60,14 +56,14 @@ typedef struct bine_config {
     bine_clock clock; /* NULL: CLOCK_MONOTONIC */
     /* The clock of tick budgets and of bine_tick_info. */
     bine_clock budget_clock; /* NULL: CLOCK_MONOTONIC */
-    void *user; /* handed to the four above; borrowed */
+    void *user;              /* handed to the four above; borrowed */
 
     bine_stack_class stack_class;
 
     /* Python. */
-    bool isolated;                /* true: no PYTHON* variables, no user site-packages */
-    bool site_import;             /* false: like `python3 -S`, no site-packages */
-    bool install_signal_handlers; /* false: true is for programs that are an interpreter */
+    bool isolated;                   /* true: no PYTHON* variables, no user site-packages */
+    bool site_import;                /* false: like `python3 -S`, no site-packages */
+    bool install_signal_handlers;    /* false: true is for programs that are an interpreter */
     const char *const *module_paths; /* searched before Python's own; copied */
     size_t module_path_count;
     int argc; /* sys.argv; copied */

@@ -16,19 +16,20 @@
 
 #define EXIT_USAGE 2
 
-static const char usage[] = "usage: bine [-c code | -m module | file | -] [argument ...]\n"
-                            "\n"
-                            "Runs a Python script in which every bine.spawn()ed function is a micro-thread.\n"
-                            "\n"
-                            "  file          run this script (a folder or .zip/.pyz with __main__.py will do)\n"
-                            "  -             run what standard input says; also without any argument\n"
-                            "  -c code       run this code\n"
-                            "  -m module     run this module as a script\n"
-                            "  -V, --version print the version and exit\n"
-                            "  -h, --help    print this and exit\n"
-                            "\n"
-                            "It ends when the main script and all that it has spawned have ended. When the main\n"
-                            "script fails or calls sys.exit(), bine.Exit is raised in the others.\n";
+static const char usage[] =
+    "usage: bine [-c code | -m module | file | -] [argument ...]\n"
+    "\n"
+    "Runs a Python script in which every bine.spawn()ed function is a micro-thread.\n"
+    "\n"
+    "  file          run this script (a folder or .zip/.pyz with __main__.py will do)\n"
+    "  -             run what standard input says; also without any argument\n"
+    "  -c code       run this code\n"
+    "  -m module     run this module as a script\n"
+    "  -V, --version print the version and exit\n"
+    "  -h, --help    print this and exit\n"
+    "\n"
+    "It ends when the main script and all that it has spawned have ended. When the main\n"
+    "script fails or calls sys.exit(), bine.Exit is raised in the others.\n";
 
 typedef enum source { FROM_STDIN, FROM_FILE, FROM_CODE, FROM_MODULE } source;
 
@@ -186,7 +187,8 @@ static int exit_status(PyObject *exit)
     else {
         PyObject *err = PySys_GetObject("stderr");
 
-        if (err == NULL || PyFile_WriteObject(code, err, Py_PRINT_RAW) != 0 || PyFile_WriteString("\n", err) != 0)
+        if (err == NULL || PyFile_WriteObject(code, err, Py_PRINT_RAW) != 0 ||
+            PyFile_WriteString("\n", err) != 0)
             PyErr_Clear();
     }
     PyErr_Clear();
@@ -212,7 +214,8 @@ static verdict judge(bine *rt, bine_micro *script)
     } else if (exception != NULL) {
         v.status = EXIT_FAILURE;
         v.interrupted = PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt);
-        PyErr_Restore(Py_NewRef(Py_TYPE(exception)), Py_NewRef(exception), PyException_GetTraceback(exception));
+        PyErr_Restore(Py_NewRef(Py_TYPE(exception)), Py_NewRef(exception),
+                      PyException_GetTraceback(exception));
         PyErr_Print(); /* by sys.excepthook */
     }
     Py_XDECREF(exception);

@@ -4,30 +4,30 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define CODES(X)                                                                                   \
-    X(BINE_OK, "done")                                                                             \
-    X(BINE_EINVAL, "an argument is out of its domain")                                             \
-    X(BINE_ENOMEM, "out of memory or of address space")                                            \
-    X(BINE_EBUSY, "not now: nested call, or something still lives")                                \
-    X(BINE_ETHREAD, "called from a thread other than the owner")                                   \
-    X(BINE_EMICRO, "would have to wait, but not inside a micro-thread")                            \
-    X(BINE_ECLOSED, "the runtime is shutting down or closed")                                      \
-    X(BINE_ESTARTED, "this process has already started its one interpreter")                       \
-    X(BINE_EPYTHON, "the interpreter did not start")                                               \
-    X(BINE_ESCRIPT, "a Python exception")                                                          \
-    X(BINE_ECANCELED, "cancelled")                                                                 \
-    X(BINE_ETIMEDOUT, "the time given is over")                                                    \
-    X(BINE_ESETTLED, "the deferred already has its result")                                        \
-    X(BINE_EBROKEN, "the resolver was dropped: no result will come")                               \
-    X(BINE_ETYPE, "a value is of another kind than asked for")                                     \
-    X(BINE_EEXIST, "the name is taken")                                                            \
+#define CODES(X)                                                             \
+    X(BINE_OK, "done")                                                       \
+    X(BINE_EINVAL, "an argument is out of its domain")                       \
+    X(BINE_ENOMEM, "out of memory or of address space")                      \
+    X(BINE_EBUSY, "not now: nested call, or something still lives")          \
+    X(BINE_ETHREAD, "called from a thread other than the owner")             \
+    X(BINE_EMICRO, "would have to wait, but not inside a micro-thread")      \
+    X(BINE_ECLOSED, "the runtime is shutting down or closed")                \
+    X(BINE_ESTARTED, "this process has already started its one interpreter") \
+    X(BINE_EPYTHON, "the interpreter did not start")                         \
+    X(BINE_ESCRIPT, "a Python exception")                                    \
+    X(BINE_ECANCELED, "cancelled")                                           \
+    X(BINE_ETIMEDOUT, "the time given is over")                              \
+    X(BINE_ESETTLED, "the deferred already has its result")                  \
+    X(BINE_EBROKEN, "the resolver was dropped: no result will come")         \
+    X(BINE_ETYPE, "a value is of another kind than asked for")               \
+    X(BINE_EEXIST, "the name is taken")                                      \
     X(BINE_EIO, "the operating system said no")
 
 const char *bine_err_name(int status)
 {
     switch (status) {
-#define NAME(code, text)                                                                           \
-    case code:                                                                                     \
+#define NAME(code, text) \
+    case code:           \
         return #code;
         CODES(NAME)
 #undef NAME
@@ -39,8 +39,8 @@ const char *bine_err_name(int status)
 const char *bine_strerror(int status)
 {
     switch (status) {
-#define TEXT(code, text)                                                                           \
-    case code:                                                                                     \
+#define TEXT(code, text) \
+    case code:           \
         return text;
         CODES(TEXT)
 #undef TEXT

@@ -24,8 +24,8 @@ enum {
 };
 
 typedef struct bine__micro {
-    bine__job job; /* its resumption */
-    void *sp;      /* its C stack while suspended */
+    bine__job job;                     /* its resumption */
+    void *sp;                          /* its C stack while suspended */
     const struct bine__pystate *saved; /* lies on that stack */
     bine__slot *slot;                  /* NULL: not started, done, or the host */
     struct bine__wait *wait;           /* what it is parked on */
@@ -48,7 +48,7 @@ typedef struct bine__micro {
 
 typedef enum bine__outcome {
     BINE__WAITING,
-    BINE__ARRIVED,     /* what was waited for is there */
+    BINE__ARRIVED, /* what was waited for is there */
     BINE__TIMED_OUT,
     BINE__INTERRUPTED, /* see bine__micro.pending */
     BINE__NO_MEMORY    /* for a timer: it did not wait */

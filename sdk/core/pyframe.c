@@ -161,9 +161,10 @@ int bine__set_recursion_limit(bine *rt, PyObject *original, PyObject *limit)
 
     PyErr_Clear();
     if (wanted > 0 && wanted <= deepest) {
-        PyErr_Format(PyExc_RecursionError,
-                     "cannot set the recursion limit to %ld: a micro-thread is suspended at the recursion depth %d",
-                     wanted, deepest);
+        PyErr_Format(
+            PyExc_RecursionError,
+            "cannot set the recursion limit to %ld: a micro-thread is suspended at the recursion depth %d",
+            wanted, deepest);
         return -1;
     }
     /* The original reckons the depth from the limit, knowing nothing of the cap. */

@@ -53,9 +53,9 @@
 #endif
 
 /* A run of fields has the size that the version file was written for. */
-#define BINE__RUN(first, last)                                                                     \
+#define BINE__RUN(first, last) \
     (offsetof(PyThreadState, last) + sizeof(((PyThreadState *)0)->last) - offsetof(PyThreadState, first))
-#define BINE__CHECK_RUN(name, first, last, size)                                                   \
+#define BINE__CHECK_RUN(name, first, last, size) \
     _Static_assert(BINE__RUN(first, last) == (size), "PyThreadState is not laid out as expected");
 BINE__PYSTATE_BLOCKS(BINE__CHECK_RUN)
 #undef BINE__CHECK_RUN

@@ -15,14 +15,13 @@
 /* calls: cframe, the profile and trace functions with their objects,
  * curexc_type, curexc_value, curexc_traceback, exc_info, dict. async: the coroutine and
  * async generator hooks, context, context_ver, id. data: the data stack, exc_state. */
-#define BINE__PYSTATE_BLOCKS(X)                                                                    \
-    X(calls, cframe, dict, 80)                                                                     \
-    X(trace, tracing, tracing_what, 8)                                                             \
-    X(async, coroutine_origin_tracking_depth, id, 48)                                              \
+#define BINE__PYSTATE_BLOCKS(X)                       \
+    X(calls, cframe, dict, 80)                        \
+    X(trace, tracing, tracing_what, 8)                \
+    X(async, coroutine_origin_tracking_depth, id, 48) \
     X(data, datastack_chunk, exc_state, 40)
 
-#define BINE__PYSTATE_FIELDS(X, t)                                                                 \
-    X(int, trash_nesting, (t)->trash_delete_nesting)                                               
+#define BINE__PYSTATE_FIELDS(X, t) X(int, trash_nesting, (t)->trash_delete_nesting)
 
 #define BINE__USES_CFRAME 1
 

@@ -14,15 +14,15 @@
 /* calls: cframe, the profile and trace functions with their objects,
  * current_exception, exc_info, dict. async: the coroutine and
  * async generator hooks, context, context_ver, id. data: the data stack, exc_state. */
-#define BINE__PYSTATE_BLOCKS(X)                                                                    \
-    X(calls, cframe, dict, 64)                                                                     \
-    X(trace, tracing, what_event, 8)                                                               \
-    X(async, coroutine_origin_tracking_depth, id, 48)                                              \
+#define BINE__PYSTATE_BLOCKS(X)                       \
+    X(calls, cframe, dict, 64)                        \
+    X(trace, tracing, what_event, 8)                  \
+    X(async, coroutine_origin_tracking_depth, id, 48) \
     X(data, datastack_chunk, exc_state, 40)
 
-#define BINE__PYSTATE_FIELDS(X, t)                                                                 \
-    X(int, c_recursion, (t)->c_recursion_remaining)                                                \
-    X(int, trash_nesting, (t)->trash.delete_nesting)                                               
+#define BINE__PYSTATE_FIELDS(X, t)                  \
+    X(int, c_recursion, (t)->c_recursion_remaining) \
+    X(int, trash_nesting, (t)->trash.delete_nesting)
 
 #define BINE__USES_CFRAME 1
 

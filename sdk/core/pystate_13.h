@@ -15,21 +15,22 @@
 /* calls: current_frame, the profile and trace functions with their objects,
  * current_exception, exc_info, dict. async: the coroutine and
  * async generator hooks, context, context_ver, id. data: the data stack, exc_state. */
-#define BINE__PYSTATE_BLOCKS(X)                                                                    \
-    X(calls, current_frame, dict, 64)                                                              \
-    X(trace, tracing, what_event, 8)                                                               \
-    X(async, coroutine_origin_tracking_depth, id, 48)                                              \
+#define BINE__PYSTATE_BLOCKS(X)                       \
+    X(calls, current_frame, dict, 64)                 \
+    X(trace, tracing, what_event, 8)                  \
+    X(async, coroutine_origin_tracking_depth, id, 48) \
     X(data, datastack_chunk, exc_state, 40)
 
-#define BINE__PYSTATE_FIELDS(X, t)                                                                 \
-    X(int, c_recursion, (t)->c_recursion_remaining)                                                \
-    X(uintptr_t, critical_section, (t)->critical_section)                                          \
-    X(PyObject *, local_key, (t)->threading_local_key)                                             \
-    X(PyObject *, local_sentinel, (t)->threading_local_sentinel)                                   \
+#define BINE__PYSTATE_FIELDS(X, t)                               \
+    X(int, c_recursion, (t)->c_recursion_remaining)              \
+    X(uintptr_t, critical_section, (t)->critical_section)        \
+    X(PyObject *, local_key, (t)->threading_local_key)           \
+    X(PyObject *, local_sentinel, (t)->threading_local_sentinel) \
     X(PyObject *, asyncio_loop, ((_PyThreadStateImpl *)(t))->asyncio_running_loop)
 
 #define BINE__FIRST_FRAME(t) NULL
 #define BINE__HAS_LOCAL_KEY 1
 #define BINE__HAS_ASYNCIO_LOOP 1
 
-#define BINE__SAVED_FRAME(s) (*(struct _PyInterpreterFrame *const *)(const void *)(s)->calls) /* comes first there */
+#define BINE__SAVED_FRAME(s) \
+    (*(struct _PyInterpreterFrame *const *)(const void *)(s)->calls) /* comes first there */

@@ -138,8 +138,9 @@ static PyObject *raise_interrupt(PyObject *self, PyObject *args)
     return NULL;
 }
 
-static PyMethodDef raise_interrupt_def = {"interrupt", raise_interrupt, METH_VARARGS,
-                                          PyDoc_STR("Raise KeyboardInterrupt: the host has called bine_interrupt().")};
+static PyMethodDef raise_interrupt_def = {
+    "interrupt", raise_interrupt, METH_VARARGS,
+    PyDoc_STR("Raise KeyboardInterrupt: the host has called bine_interrupt().")};
 
 /* Module _signal takes SIGINT over when it is first imported, by whatever script. So import it
  * now and put the host's handler back. The handler that Python is left with is one of ours:
@@ -367,16 +368,18 @@ static int open_claimed(const bine_config *config, bine **out)
     int status;
 
     if (atomic_exchange(&had_start, true))
-        return bine__fail(BINE_ESTARTED,
-                          "bine_open: this process has started its interpreter once already; CPython does not "
-                          "start twice cleanly");
+        return bine__fail(
+            BINE_ESTARTED,
+            "bine_open: this process has started its interpreter once already; CPython does not "
+            "start twice cleanly");
     rt = new_runtime(config);
     if (rt == NULL) {
         atomic_store(&had_start, false);
         return bine__fail(BINE_ENOMEM, "bine_open: out of memory or descriptors");
     }
     make_libpython_global();
-    status = bine__python_register() == 0 ? start_python(config) : bine__fail(BINE_ENOMEM, "bine_open: out of memory");
+    status = bine__python_register() == 0 ? start_python(config)
+                                          : bine__fail(BINE_ENOMEM, "bine_open: out of memory");
     if (status != BINE_OK) {
         free_runtime(rt);
         return status;
@@ -424,7 +427,8 @@ int bine_open(const bine_config *config, bine **out)
     if (atomic_exchange(&open_now, true))
         return bine__fail(BINE_EBUSY, "bine_open: a runtime is open in this process; close it first");
     if (!atomic_load(&had_start) && Py_IsInitialized())
-        status = bine__fail(BINE_ESTARTED, "bine_open: the host has started Python itself; leave that to bine_open()");
+        status = bine__fail(BINE_ESTARTED,
+                            "bine_open: the host has started Python itself; leave that to bine_open()");
     else
         status = open_claimed(config, out);
     if (status != BINE_OK)
@@ -447,10 +451,12 @@ static int check_closable(bine *rt)
     if (rt->ticking)
         return bine__fail(BINE_EBUSY, "bine_close: called from inside a tick");
     if (rt->alive > 0)
-        return bine__fail(BINE_EBUSY, "bine_close: %zu micro-threads live; bine_shutdown() and tick first", rt->alive);
+        return bine__fail(BINE_EBUSY, "bine_close: %zu micro-threads live; bine_shutdown() and tick first",
+                          rt->alive);
     thread = bine__python_living_thread(rt);
     if (thread != NULL)
-        return bine__fail(BINE_EBUSY, "bine_close: the Python thread '%s' is running and is no daemon", thread);
+        return bine__fail(BINE_EBUSY, "bine_close: the Python thread '%s' is running and is no daemon",
+                          thread);
     return BINE_OK;
 }
 

@@ -17,9 +17,9 @@ struct bine {
     bine__micro *current; /* &host when no micro-thread runs */
     PyThreadState *tstate;
     bine__queue ready;
-    uint64_t stop;     /* ready.out at which the tick looks up again */
+    uint64_t stop;              /* ready.out at which the tick looks up again */
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
-    bine__micro host;  /* stands for the host's stack */
+    bine__micro host;           /* stands for the host's stack */
     bine__fiber host_fiber;
 
     uint64_t spawned;
@@ -58,8 +58,7 @@ int bine__check_owner(const bine *rt, const char *call);
 /* Sets bine_message() for this thread and returns `status`. Thread: any. */
 int bine__fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void bine__log(bine *rt, bine_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void bine__log(bine *rt, bine_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The GIL, counted: the owner may hold it already. */
 void bine__gil_take(bine *rt);

@@ -57,7 +57,8 @@ static void look_up(bine *rt)
     bine__inbox_drain(rt->inbox, &rt->ready);
     if (rt->timers.count > 0)
         bine__timers_fire(&rt->timers, bine__now(rt));
-    if (atomic_load_explicit(&rt->interrupted, memory_order_relaxed) && atomic_exchange(&rt->interrupted, false))
+    if (atomic_load_explicit(&rt->interrupted, memory_order_relaxed) &&
+        atomic_exchange(&rt->interrupted, false))
         deliver_interrupt(rt);
     notice_cxx(rt);
 }
@@ -143,7 +144,8 @@ static int check_turn(const bine *rt, const char *call)
     if (status == BINE_OK && rt->ticking)
         status = bine__fail(BINE_EBUSY, "%s: called from inside a tick", call);
     if (status == BINE_OK && rt->gil_depth != 0)
-        status = bine__fail(BINE_EBUSY, "%s: called between bine_python_enter() and bine_python_leave()", call);
+        status = bine__fail(BINE_EBUSY, "%s: called between bine_python_enter() and bine_python_leave()",
+                            call);
     return status;
 }
 
@@ -285,7 +287,8 @@ int bine_shutdown(bine *rt, int64_t grace_ns)
         return BINE_OK;
     rt->grace.fire = on_grace_over;
     rt->grace_over.run = tell_survivors;
-    if (rt->alive > 0 && bine__timer_set(&rt->timers, &rt->grace, bine__deadline(rt, grace_ns < 0 ? 0 : grace_ns)) != 0)
+    if (rt->alive > 0 &&
+        bine__timer_set(&rt->timers, &rt->grace, bine__deadline(rt, grace_ns < 0 ? 0 : grace_ns)) != 0)
         return bine__fail(BINE_ENOMEM, "bine_shutdown: out of memory");
     rt->shutting_down = true;
     for (bine__micro *micro = rt->newest; micro != NULL; micro = micro->older)

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 typedef struct bine__timer {
-    int64_t when; /* ns, on the runtime's clock */
-    uint64_t seq; /* timers of one instant fire in the order they were set */
-    size_t slot;  /* 1-based place in the heap, 0: not set */
+    int64_t when;                            /* ns, on the runtime's clock */
+    uint64_t seq;                            /* timers of one instant fire in the order they were set */
+    size_t slot;                             /* 1-based place in the heap, 0: not set */
     void (*fire)(struct bine__timer *timer); /* enqueues; runs no script */
 } bine__timer;
 

@@ -20,7 +20,7 @@ struct bine_deferred {
     bine__job cancel;
     bine *rt;
     bine__inbox *inbox;
-    atomic_uint holds; /* consumers, the resolver, jobs under way */
+    atomic_uint holds;     /* consumers, the resolver, jobs under way */
     atomic_bool consumed;  /* the resolver has been used */
     atomic_bool cancelled; /* settled by a cancel: spare the producer the way */
     result incoming;       /* the producer's, until delivered */
@@ -169,8 +169,11 @@ void bine_resolver_drop(bine_resolver *r)
 
 int bine_deferred_cancel(bine_deferred *d)
 {
-    int status = bine__check_owner(d == NULL ? NULL : d->rt, "bine_deferred_cancel");
+    int status;
 
+    if (d == NULL)
+        return bine__fail(BINE_EINVAL, "bine_deferred_cancel: the deferred is NULL");
+    status = bine__check_owner(d->rt, "bine_deferred_cancel");
     if (status != BINE_OK)
         return status;
     if (d->settled.state != PENDING)
@@ -273,7 +276,8 @@ static int read_result(bine_deferred *d, bine_value **out)
     int state = d->settled.state;
 
     if (state != RESOLVED)
-        return bine__fail(state, "%s", d->settled.message != NULL ? d->settled.message : bine_strerror(state));
+        return bine__fail(state, "%s",
+                          d->settled.message != NULL ? d->settled.message : bine_strerror(state));
     if (out != NULL)
         *out = bine__value_share(d->settled.value);
     return BINE_OK;

@@ -176,7 +176,8 @@ static int reserve(void **array, size_t count, size_t *capacity, size_t size)
 }
 
 /* Whether `container` may take something in; shared values are read-only. */
-static int check_container(const bine_value *container, bine_kind kind, const bine_value *item, const char *call)
+static int check_container(const bine_value *container, bine_kind kind, const bine_value *item,
+                           const char *call)
 {
     if (container == NULL || item == NULL)
         return bine__fail(BINE_ENOMEM, "%s: out of memory for a value", call);
@@ -296,7 +297,7 @@ int bine_value_set(bine_value *dict, const char *key, bine_value *item)
 
     if (status == BINE_OK && key == NULL)
         status = bine__fail(BINE_EINVAL, "bine_value_set: the key is NULL");
-    if (status != BINE_OK) {
+    if (status != BINE_OK || key == NULL) {
         if (item != dict)
             bine_value_free(item);
         return status;

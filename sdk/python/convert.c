@@ -213,10 +213,11 @@ static bine_value *from_python(PyObject *object)
         return dict_from_python(object);
     if (PyCapsule_CheckExact(object) && PyCapsule_GetDestructor(object) == destroy_capsule)
         return bine__value_share(PyCapsule_GetContext(object));
-    PyErr_Format(PyExc_TypeError,
-                 "a value for the host is None, bool, int, float, str, bytes, list, dict or one of its own pointers, "
-                 "not %.100s",
-                 Py_TYPE(object)->tp_name);
+    PyErr_Format(
+        PyExc_TypeError,
+        "a value for the host is None, bool, int, float, str, bytes, list, dict or one of its own pointers, "
+        "not %.100s",
+        Py_TYPE(object)->tp_name);
     return NULL;
 }
 

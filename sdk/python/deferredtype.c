@@ -4,8 +4,7 @@
 #include <stddef.h>
 
 typedef struct deferred_object {
-    PyObject_HEAD
-    bine *rt;
+    PyObject_HEAD bine *rt;
     bine_deferred *deferred;
 } deferred_object;
 
@@ -27,7 +26,8 @@ static PyObject *wait_for(deferred_object *self, int64_t timeout_ns)
     return bine__deferred_outcome(self->rt, self->deferred);
 }
 
-static PyObject *deferred_wait(deferred_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *deferred_wait(deferred_object *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames)
 {
     PyObject *result;
     int64_t ns;
@@ -70,7 +70,9 @@ static PyObject *deferred_repr(deferred_object *self)
 {
     int state = bine_deferred_state(self->deferred);
 
-    return PyUnicode_FromFormat("<bine.Deferred %s>", state == 0 ? "pending" : state > 0 ? "resolved" : "rejected");
+    return PyUnicode_FromFormat("<bine.Deferred %s>", state == 0  ? "pending"
+                                                      : state > 0 ? "resolved"
+                                                                  : "rejected");
 }
 
 static void deferred_dealloc(deferred_object *self)

@@ -23,23 +23,26 @@ int bine__add_exceptions(bine__python *py)
                       "Raised where a cancelled micro-thread waits, and again at each later wait.",
                       PyExc_BaseException) != 0)
         return -1;
-    if (add_exception(m, &py->exit, "bine.Exit",
-                      "Raised where a micro-thread waits while the host shuts the scripts down, and again at\n"
-                      "each later wait.",
-                      PyExc_BaseException) != 0)
+    if (add_exception(
+            m, &py->exit, "bine.Exit",
+            "Raised where a micro-thread waits while the host shuts the scripts down, and again at\n"
+            "each later wait.",
+            PyExc_BaseException) != 0)
         return -1;
     if (add_exception(m, &py->timeout_error, "bine.Timeout", "The time given for a wait is over.",
                       PyExc_TimeoutError) != 0)
         return -1;
-    if (add_exception(m, &py->not_in_micro, "bine.NotInMicroThread",
-                      "A call that would have to wait was made outside of a micro-thread, where nothing could\n"
-                      "resume it.",
-                      PyExc_RuntimeError) != 0)
+    if (add_exception(
+            m, &py->not_in_micro, "bine.NotInMicroThread",
+            "A call that would have to wait was made outside of a micro-thread, where nothing could\n"
+            "resume it.",
+            PyExc_RuntimeError) != 0)
         return -1;
-    return add_exception(m, &py->host_error, "bine.HostError",
-                         "The host rejected what a script waited for. `code` is the host's number, `name` that\n"
-                         "of a BINE_E status or ''.",
-                         PyExc_Exception);
+    return add_exception(
+        m, &py->host_error, "bine.HostError",
+        "The host rejected what a script waited for. `code` is the host's number, `name` that\n"
+        "of a BINE_E status or ''.",
+        PyExc_Exception);
 }
 
 PyObject *bine__take_exception(void)
@@ -72,7 +75,8 @@ void bine__raise(PyObject *exception)
 
 bool bine__is_farewell(const bine__python *py, PyObject *exception)
 {
-    return PyErr_GivenExceptionMatches(exception, py->cancelled) || PyErr_GivenExceptionMatches(exception, py->exit);
+    return PyErr_GivenExceptionMatches(exception, py->cancelled) ||
+           PyErr_GivenExceptionMatches(exception, py->exit);
 }
 
 static void raise_host_error(const bine__python *py, int status, const char *message)
@@ -101,7 +105,8 @@ static void raise_refused(const bine__python *py, const char *message)
 {
     (void)py;
     PyErr_SetString(PyExc_RuntimeError,
-                    message != NULL ? message : "waiting is not possible here: the micro-thread is just ending");
+                    message != NULL ? message
+                                    : "waiting is not possible here: the micro-thread is just ending");
 }
 
 PyObject *bine__raise_status(bine *rt, int status, const char *message)
@@ -119,7 +124,9 @@ PyObject *bine__raise_status(bine *rt, int status, const char *message)
         PyErr_SetString(PyExc_RuntimeError, text);
         break;
     case BINE_EMICRO:
-        PyErr_SetString(py->not_in_micro, message != NULL ? message : "this has to wait, which only a micro-thread can: see bine.spawn()");
+        PyErr_SetString(
+            py->not_in_micro,
+            message != NULL ? message : "this has to wait, which only a micro-thread can: see bine.spawn()");
         break;
     case BINE_EBUSY:
         raise_refused(py, message);

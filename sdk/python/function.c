@@ -26,8 +26,7 @@ enum {
 };
 
 typedef struct host_function {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
     bine *rt;
     bine_fn function;
     void *user;
@@ -63,7 +62,8 @@ struct bine_call {
 
 static const char *kind_name(unsigned kind)
 {
-    static const char *const names[] = {"None", "bool", "int", "float", "str", "bytes", "list", "dict", "object"};
+    static const char *const names[] = {"None",  "bool", "int",  "float", "str",
+                                        "bytes", "list", "dict", "object"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (kind == 1u << i)
@@ -123,8 +123,8 @@ static int refuse_kind(const host_function *self, Py_ssize_t index, PyObject *ob
     PyObject *wanted = kinds_text(self->kinds[index]);
 
     if (wanted != NULL)
-        PyErr_Format(PyExc_TypeError, "%U() argument '%U' must be %U, not %.100s", self->name, param_name(self, index),
-                     wanted, object == Py_None ? "None" : Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%U() argument '%U' must be %U, not %.100s", self->name,
+                     param_name(self, index), wanted, object == Py_None ? "None" : Py_TYPE(object)->tp_name);
     Py_XDECREF(wanted);
     return -1;
 }
@@ -145,8 +145,8 @@ static int check_range(const host_function *self, Py_ssize_t index, PyObject *ob
         PyErr_Clear(), overflow = 1;
     if (overflow == 0)
         return 0;
-    PyErr_Format(PyExc_OverflowError, "%U() argument '%U' does not fit in %s", self->name, param_name(self, index),
-                 kinds & KIND_INT ? "64 bits" : "a float");
+    PyErr_Format(PyExc_OverflowError, "%U() argument '%U' does not fit in %s", self->name,
+                 param_name(self, index), kinds & KIND_INT ? "64 bits" : "a float");
     return -1;
 }
 
@@ -184,7 +184,8 @@ static int take_named(const host_function *self, PyObject *name, PyObject *objec
     if (index < 0)
         PyErr_Format(PyExc_TypeError, "%U() got an unexpected keyword argument '%U'", self->name, name);
     else if (index < self->positional_only)
-        PyErr_Format(PyExc_TypeError, "%U() got the positional-only argument '%U' passed as keyword", self->name, name);
+        PyErr_Format(PyExc_TypeError, "%U() got the positional-only argument '%U' passed as keyword",
+                     self->name, name);
     else if (values[index] != NULL)
         PyErr_Format(PyExc_TypeError, "%U() got multiple values for argument '%U'", self->name, name);
     else
@@ -193,15 +194,16 @@ static int take_named(const host_function *self, PyObject *name, PyObject *objec
 }
 
 /* Sorts what was given into `values`, by parameter; all borrowed. */
-static int take_arguments(const host_function *self, PyObject *const *args, Py_ssize_t given, PyObject *kwnames,
-                          PyObject **values)
+static int take_arguments(const host_function *self, PyObject *const *args, Py_ssize_t given,
+                          PyObject *kwnames, PyObject **values)
 {
     Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
 
     if (given > self->positional)
         return refuse_count(self, given);
-    for (Py_ssize_t i = 0; i < self->count; i++)
-        values[i] = i < given ? args[i] : NULL;
+    memset(values, 0, (size_t)self->count * sizeof *values);
+    for (Py_ssize_t i = 0; i < given; i++)
+        values[i] = args[i];
     for (Py_ssize_t i = 0; i < named; i++)
         if (take_named(self, PyTuple_GET_ITEM(kwnames, i), args[given + i], values) != 0)
             return -1;
@@ -212,7 +214,8 @@ static int take_arguments(const host_function *self, PyObject *const *args, Py_s
             return -1;
         if (values[i] != NULL)
             continue;
-        PyErr_Format(PyExc_TypeError, "%U() missing required argument: '%U'", self->name, param_name(self, i));
+        PyErr_Format(PyExc_TypeError, "%U() missing required argument: '%U'", self->name,
+                     param_name(self, i));
         return -1;
     }
     return 0;
@@ -347,14 +350,16 @@ static PyObject *argument(bine_call *call, size_t index, unsigned kind)
 
     if (call->args == NULL || index >= (size_t)self->count) {
         if (!PyErr_Occurred())
-            PyErr_Format(PyExc_SystemError, "%U(): the host reads argument %zu of %zd", self->name, index, self->count);
+            PyErr_Format(PyExc_SystemError, "%U(): the host reads argument %zu of %zd", self->name, index,
+                         self->count);
         return NULL;
     }
     if (kind == KIND_OBJECT || (kind_of(call->args[index]) & kind) != 0)
         return call->args[index];
     if (!PyErr_Occurred())
-        PyErr_Format(PyExc_TypeError, "%U(): the host reads argument '%U' as %s, but it is %.100s", self->name,
-                     param_name(self, (Py_ssize_t)index), kind_name(kind), Py_TYPE(call->args[index])->tp_name);
+        PyErr_Format(PyExc_TypeError, "%U(): the host reads argument '%U' as %s, but it is %.100s",
+                     self->name, param_name(self, (Py_ssize_t)index), kind_name(kind),
+                     Py_TYPE(call->args[index])->tp_name);
     return NULL;
 }
 
@@ -632,7 +637,8 @@ static unsigned kinds_of_annotation(PyObject *annotation)
 static int refuse_annotation(const host_function *self, PyObject *where, PyObject *annotation)
 {
     PyErr_Format(PyExc_TypeError,
-                 "the annotation %R of '%U' in %U is none of int, float, bool, str, bytes, list, dict, object, None, nor "
+                 "the annotation %R of '%U' in %U is none of int, float, bool, str, bytes, list, dict, "
+                 "object, None, nor "
                  "a union of them",
                  annotation, where, self->name);
     return -1;
@@ -662,7 +668,8 @@ static int set_result_kinds(host_function *self)
         return 0;
     origin = PyObject_GetAttrString(annotation, "__origin__");
     PyErr_Clear();
-    self->returns_deferred = annotation == (PyObject *)py->deferred_type || origin == (PyObject *)py->deferred_type;
+    self->returns_deferred = annotation == (PyObject *)py->deferred_type ||
+                             origin == (PyObject *)py->deferred_type;
     Py_XDECREF(origin);
     if (self->returns_deferred)
         return 0;
@@ -701,7 +708,8 @@ static int set_params(host_function *self)
     PyObject *names;
 
     if (code->co_flags & (CO_VARARGS | CO_VARKEYWORDS)) {
-        PyErr_Format(PyExc_TypeError, "%U has *args or **kwargs, which a host function cannot have", self->signature);
+        PyErr_Format(PyExc_TypeError, "%U has *args or **kwargs, which a host function cannot have",
+                     self->signature);
         return -1;
     }
     self->positional_only = code->co_posonlyargcount;
@@ -751,7 +759,8 @@ static PyObject *compiled(bine__python *py, const char *signature)
     return function;
 }
 
-static int fill(host_function *self, PyObject *function, const char *module, const char *signature, const char *doc)
+static int fill(host_function *self, PyObject *function, const char *module, const char *signature,
+                const char *doc)
 {
     self->name = PyObject_GetAttrString(function, "__name__");
     self->module = PyUnicode_FromString(module);
@@ -839,7 +848,8 @@ static int define(bine *rt, const char *module_name, const char *signature, bine
     self->function = function;
     self->user = user;
     if (PyDict_Contains(PyModule_GetDict(module), self->name) != 0)
-        status = bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature, module_name);
+        status = bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature,
+                            module_name);
     else if (PyObject_SetAttr(module, self->name, (PyObject *)self) != 0)
         status = fail_with_exception(BINE_ENOMEM, "bine_def", signature);
     else
@@ -858,7 +868,8 @@ static bool is_identifier(const char *name)
     return yes;
 }
 
-int bine_def(bine *rt, const char *module, const char *signature, bine_fn function, void *user, const char *doc)
+int bine_def(bine *rt, const char *module, const char *signature, bine_fn function, void *user,
+             const char *doc)
 {
     int status = bine__check_owner(rt, "bine_def");
 
@@ -936,6 +947,7 @@ int bine_stubs(bine *rt, const char *module, char **out)
         *out = stub_text(rt->python, object);
     bine__gil_give(rt);
     if (object == NULL)
-        return bine__fail(BINE_EINVAL, "bine_stubs: '%s' is no module of bine_def()", module == NULL ? "" : module);
+        return bine__fail(BINE_EINVAL, "bine_stubs: '%s' is no module of bine_def()",
+                          module == NULL ? "" : module);
     return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_stubs: out of memory");
 }

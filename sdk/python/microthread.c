@@ -76,10 +76,11 @@ static bool yielded(bine *rt, PyObject *value)
         bine__raise_pending(rt);
         return false;
     }
-    PyErr_Format(PyExc_RuntimeError,
-                 "the coroutine awaits a %.100s, which needs an event loop; a micro-thread by itself can await "
-                 "MicroThread and Deferred",
-                 Py_TYPE(value)->tp_name);
+    PyErr_Format(
+        PyExc_RuntimeError,
+        "the coroutine awaits a %.100s, which needs an event loop; a micro-thread by itself can await "
+        "MicroThread and Deferred",
+        Py_TYPE(value)->tp_name);
     return false;
 }
 
@@ -365,7 +366,8 @@ PyObject *bine__micro_name(bine_micro *self)
     base = self->name != NULL ? Py_NewRef(self->name) : base_name(self->function);
     if (base == NULL)
         return NULL;
-    Py_XSETREF(self->name, PyUnicode_FromFormat("%U-%llu", base, (unsigned long long)(self->core.id & 0xffffffffffu)));
+    Py_XSETREF(self->name,
+               PyUnicode_FromFormat("%U-%llu", base, (unsigned long long)(self->core.id & 0xffffffffffu)));
     self->named = self->name != NULL;
     Py_DECREF(base);
     return Py_XNewRef(self->name);
@@ -562,7 +564,8 @@ static PyMethodDef micro_methods[] = {
 static PyGetSetDef micro_getset[] = {
     {"done", (getter)get_done, NULL, PyDoc_STR("Whether it has ended, in whatever way."), NULL},
     {"result", (getter)get_result, NULL,
-     PyDoc_STR("What its function returned; raises what that raised, and RuntimeError while it lives."), NULL},
+     PyDoc_STR("What its function returned; raises what that raised, and RuntimeError while it lives."),
+     NULL},
     {"name", (getter)get_name, (setter)set_name, PyDoc_STR("Stands in reports of errors. Can be set."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -573,8 +576,10 @@ static PyMemberDef micro_members[] = {
 };
 
 static PyType_Slot micro_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("A function that takes turns with the others on the host's loop; made by bine.spawn().\n\n"
-                          "It can be awaited, which is join().")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "A function that takes turns with the others on the host's loop; made by bine.spawn().\n\n"
+         "It can be awaited, which is join().")},
     {Py_tp_traverse, micro_traverse},
     {Py_tp_clear, micro_clear},
     {Py_tp_finalize, micro_finalize},
@@ -590,15 +595,15 @@ static PyType_Slot micro_slots[] = {
 static PyType_Spec micro_spec = {
     .name = "bine.MicroThread",
     .basicsize = sizeof(bine_micro),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
     .slots = micro_slots,
 };
 
 /* ---- await ---- */
 
 typedef struct awaiting {
-    PyObject_HEAD
-    PyObject *target;
+    PyObject_HEAD PyObject *target;
     PyObject *(*finish)(PyObject *target);
 } awaiting;
 
@@ -672,8 +677,11 @@ bine_micro *bine_micro_current(void)
 
 int bine_micro_cancel(bine_micro *micro)
 {
-    int status = bine__check_owner(micro == NULL ? NULL : micro->core.rt, "bine_micro_cancel");
+    int status;
 
+    if (micro == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_cancel: the micro-thread is NULL");
+    status = bine__check_owner(micro->core.rt, "bine_micro_cancel");
     if (status == BINE_OK && !micro->core.done)
         bine__micro_interrupt(&micro->core, BINE__CANCEL);
     return status;

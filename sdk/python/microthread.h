@@ -9,20 +9,19 @@
 struct bine__timeout;
 
 struct bine_micro {
-    PyObject_HEAD
-    bine__micro core;
+    PyObject_HEAD bine__micro core;
     PyObject *function; /* until it has ended */
     PyObject *args;     /* a tuple, the values of keyword arguments last; NULL: none */
     PyObject *kwnames;  /* their names, or NULL */
     PyObject *result;
-    PyObject *error;    /* what it raised */
-    PyObject *name;     /* when not `named`: what to make it from when asked for, or NULL */
+    PyObject *error; /* what it raised */
+    PyObject *name;  /* when not `named`: what to make it from when asked for, or NULL */
     bool named;
     PyCodeObject *site; /* who spawned it; NULL: the host */
     int site_offset;
-    bool error_taken; /* somebody has seen `error` */
-    PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
-    struct bine__timeout *timeouts; /* entered, the innermost first; a hold on each */
+    bool error_taken;                   /* somebody has seen `error` */
+    PyObject *thrown;                   /* to be raised at its wait, see BINE__THROW */
+    struct bine__timeout *timeouts;     /* entered, the innermost first; a hold on each */
     struct bine__timeout *timeouts_due; /* those that are over, in that order */
     bine__waiters joiners;
     void *data; /* the host's */

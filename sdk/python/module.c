@@ -93,9 +93,10 @@ static PyMethodDef functions[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "bine",
-    .m_doc = PyDoc_STR("Micro-threads on the host's main loop.\n\n"
-                       "A script is plain, blocking-style Python. It runs as a micro-thread: a call that has to\n"
-                       "wait suspends the script, never the host."),
+    .m_doc = PyDoc_STR(
+        "Micro-threads on the host's main loop.\n\n"
+        "A script is plain, blocking-style Python. It runs as a micro-thread: a call that has to\n"
+        "wait suspends the script, never the host."),
     .m_size = -1,
     .m_methods = functions,
 };
@@ -121,10 +122,11 @@ int bine__python_register(void)
 
 static int replace_recursion_limit(bine *rt)
 {
-    static PyMethodDef def = {"setrecursionlimit", py_setrecursionlimit, METH_O,
-                              PyDoc_STR("setrecursionlimit($module, limit, /)\n--\n\n"
-                                        "Set the maximum depth of calls. A micro-thread keeps to what its stack\n"
-                                        "bears, whatever the limit.")};
+    static PyMethodDef def = {
+        "setrecursionlimit", py_setrecursionlimit, METH_O,
+        PyDoc_STR("setrecursionlimit($module, limit, /)\n--\n\n"
+                  "Set the maximum depth of calls. A micro-thread keeps to what its stack\n"
+                  "bears, whatever the limit.")};
     PyObject *capsule;
     PyObject *function;
     int status;
@@ -148,8 +150,8 @@ static int fill(bine *rt)
     py->host_modules = PyDict_New();
     if (py->module == NULL || py->host_modules == NULL || bine__add_exceptions(py) != 0)
         return -1;
-    if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_deferred_type(py) != 0 ||
-        bine__add_function_type(py) != 0)
+    if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 ||
+        bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
         return -1;
     return replace_recursion_limit(rt);
 }

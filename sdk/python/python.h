@@ -23,9 +23,9 @@ typedef struct bine__python {
     PyTypeObject *timeout_type;
     PyTypeObject *deferred_type;
     PyTypeObject *function_type;
-    PyObject *host_modules; /* name -> module made by bine_def() */
+    PyObject *host_modules;        /* name -> module made by bine_def() */
     PyObject *set_recursion_limit; /* CPython's own, where ours stands in for it; or NULL */
-    bine_micro *failed; /* ended with an error that nobody has taken yet */
+    bine_micro *failed;            /* ended with an error that nobody has taken yet */
 } bine__python;
 
 /* That of the one runtime, for Python code on whatever thread: module bine's exceptions are

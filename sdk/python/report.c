@@ -46,7 +46,9 @@ static char *type_name(PyObject *exception)
         PyUnicode_CompareWithASCIIString(module, "__main__") != 0)
         full = PyUnicode_FromFormat("%U.%S", module, name);
     PyErr_Clear();
-    copy = full != NULL ? text_of(full) : name != NULL ? text_of(name) : copy_text(Py_TYPE(exception)->tp_name);
+    copy = full != NULL   ? text_of(full)
+           : name != NULL ? text_of(name)
+                          : copy_text(Py_TYPE(exception)->tp_name);
     Py_XDECREF(full);
     Py_XDECREF(module);
     Py_XDECREF(name);
@@ -127,7 +129,8 @@ static char *plain(const bine_error *error)
     return text;
 }
 
-bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file, int spawn_line)
+bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file,
+                            int spawn_line)
 {
     owned_error *error = calloc(1, sizeof *error);
     bine_error *e;
@@ -290,8 +293,8 @@ void bine__python_report_survivors(bine *rt)
         PyObject *frames = bine__micro_stack(micro);
         PyObject *name = bine__micro_name(micro);
 
-        bine__log(rt, BINE_LOG_WARNING, "micro-thread '%s' has not ended within the grace:",
-                  utf8(name) != NULL ? utf8(name) : "?");
+        bine__log(rt, BINE_LOG_WARNING,
+                  "micro-thread '%s' has not ended within the grace:", utf8(name) != NULL ? utf8(name) : "?");
         for (Py_ssize_t i = 0; frames != NULL && i < PyList_GET_SIZE(frames); i++)
             log_frame(rt, (PyFrameObject *)PyList_GET_ITEM(frames, i));
         PyErr_Clear();

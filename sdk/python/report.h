@@ -7,7 +7,8 @@
 #include <bine/error.h>
 
 /* `exception` as data; the texts may be NULL. NULL when memory is out. */
-bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file, int spawn_line);
+bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file,
+                            int spawn_line);
 void bine__error_free(bine_error *error);
 
 #endif

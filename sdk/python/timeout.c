@@ -107,8 +107,8 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
 
     (void)unused;
     if (micro == NULL)
-        return bine__raise_status(rt, BINE_EMICRO,
-                                  "bine.timeout() bounds the waits of a micro-thread, and none is running here");
+        return bine__raise_status(
+            rt, BINE_EMICRO, "bine.timeout() bounds the waits of a micro-thread, and none is running here");
     if (self->micro != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this timeout is in use; make one for each with block");
         return NULL;
@@ -134,7 +134,8 @@ static PyObject *timeout_exit(bine__timeout *self, PyObject *args)
 }
 
 static PyMethodDef timeout_methods[] = {
-    {"__enter__", (PyCFunction)timeout_enter, METH_NOARGS, PyDoc_STR("__enter__($self, /)\n--\n\nStart the time.")},
+    {"__enter__", (PyCFunction)timeout_enter, METH_NOARGS,
+     PyDoc_STR("__enter__($self, /)\n--\n\nStart the time.")},
     {"__exit__", (PyCFunction)timeout_exit, METH_VARARGS,
      PyDoc_STR("__exit__($self, type, value, traceback, /)\n--\n\nStop the time. Exceptions pass.")},
     {NULL, NULL, 0, NULL},
@@ -148,12 +149,13 @@ static PyMemberDef timeout_members[] = {
 };
 
 static PyType_Slot timeout_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("timeout(seconds)\n--\n\n"
-                          "Bounds the time its with block may wait:\n\n"
-                          "    with bine.timeout(2.0):\n"
-                          "        game.walk_to(3, 4)\n\n"
-                          "raises bine.Timeout, once, at the wait inside that goes on for longer. None sets no\n"
-                          "limit.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR("timeout(seconds)\n--\n\n"
+                       "Bounds the time its with block may wait:\n\n"
+                       "    with bine.timeout(2.0):\n"
+                       "        game.walk_to(3, 4)\n\n"
+                       "raises bine.Timeout, once, at the wait inside that goes on for longer. None sets no\n"
+                       "limit.")},
     {Py_tp_new, timeout_new},
     {Py_tp_dealloc, timeout_dealloc},
     {Py_tp_methods, timeout_methods},

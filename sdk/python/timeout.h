@@ -9,14 +9,13 @@
 struct bine_micro;
 
 typedef struct bine__timeout {
-    PyObject_HEAD
-    bine__timer timer;
-    struct bine_micro *micro; /* whose block it is, while inside: that holds a reference to this */
+    PyObject_HEAD bine__timer timer;
+    struct bine_micro *micro;    /* whose block it is, while inside: that holds a reference to this */
     struct bine__timeout *outer; /* the one entered before */
     struct bine__timeout *next_due;
-    int64_t ns;  /* -1: no limit */
+    int64_t ns; /* -1: no limit */
     double seconds;
-    bool due;    /* over, and not raised yet */
+    bool due; /* over, and not raised yet */
     bool expired;
 } bine__timeout;
 
