@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CODES(X)                                                             \
     X(BINE_OK, "done")                                                       \
@@ -75,15 +77,27 @@ const char *bine_version(void)
         BINE_VERSION_PATCH) " (CPython " PY_VERSION ")";
 }
 
+/* One call of on_log per line. */
+static void log_lines(bine *rt, bine_log_level level, char *text)
+{
+    char *rest;
+
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        rt->config.on_log(rt, level, line, rt->config.user);
+}
+
 void bine__log(bine *rt, bine_log_level level, const char *format, ...)
 {
-    char line[1024];
+    char *text = NULL;
     va_list args;
 
     if (rt->config.on_log == NULL)
         return;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
     va_end(args);
-    rt->config.on_log(rt, level, line, rt->config.user);
+    if (text != NULL)
+        log_lines(rt, level, text);
+    free(text);
 }

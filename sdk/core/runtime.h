@@ -58,6 +58,7 @@ int bine__check_owner(const bine *rt, const char *call);
 /* Sets bine_message() for this thread and returns `status`. Thread: any. */
 int bine__fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Each line goes to on_log by itself. */
 void bine__log(bine *rt, bine_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The GIL, counted: the owner may hold it already. */
