@@ -20,6 +20,8 @@ static void outermost(void *arg);
 
 static bine__fiber *fiber_of(bine *rt, const bine__micro *micro)
 {
+    if (micro->loan != NULL)
+        return &micro->loan->fiber;
     return micro->slot != NULL ? &micro->slot->fiber : &rt->host_fiber;
 }
 
@@ -303,4 +305,51 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
     micro->pending |= pending;
     if (micro->wait != NULL)
         wake(micro->wait, BINE__INTERRUPTED);
+}
+
+/* ---- a larger stack for a while ---- */
+
+typedef struct errand {
+    bine *rt;
+    bine__micro *micro;
+    bine__slot *slot;
+    void (*fn)(void *);
+    void *arg;
+    void *back; /* the micro-thread's own stack */
+} errand;
+
+/* The outermost frame on the stack lent. */
+static void run_errand(void *arg)
+{
+    errand *e = arg;
+    void *unused;
+
+    bine__fiber_enter(&e->slot->fiber);
+    e->fn(e->arg);
+    bine__fiber_leave(&e->slot->fiber, &e->micro->slot->fiber, 1);
+    bine__switch(&unused, e->back);
+    abort();
+}
+
+int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg)
+{
+    errand e = {.rt = rt, .micro = rt->current, .fn = fn, .arg = arg};
+    bine__loan loan;
+
+    if (rt->large.slot_size <= rt->stacks.slot_size || e.micro->slot == NULL || e.micro->loan != NULL) {
+        fn(arg);
+        return 0;
+    }
+    e.slot = bine__stack_take(&rt->large);
+    if (e.slot == NULL)
+        return -1;
+    bine__loan_begin(rt->tstate, e.micro, e.slot, &loan);
+    e.micro->loan = e.slot;
+    bine__fiber_leave(&e.micro->slot->fiber, &e.slot->fiber, 0);
+    bine__switch(&e.back, bine__switch_prepare(e.slot->high, run_errand, &e));
+    bine__fiber_enter(&e.micro->slot->fiber);
+    e.micro->loan = NULL;
+    bine__loan_end(rt->tstate, e.micro, &loan);
+    bine__stack_give(&rt->large, e.slot);
+    return 0;
 }

@@ -28,6 +28,7 @@ typedef struct bine__micro {
     void *sp;                          /* its C stack while suspended */
     const struct bine__pystate *saved; /* lies on that stack */
     bine__slot *slot;                  /* NULL: not started, done, or the host */
+    bine__slot *loan;                  /* the larger stack it is on for a while, or NULL */
     struct bine__wait *wait;           /* what it is parked on */
     bine *rt;
     /* Runs it on its own stack. Called without one (slot NULL) when it is not to begin: it was
@@ -95,6 +96,11 @@ void bine__yield(bine *rt);
 
 /* Something is pending: ends its wait. */
 void bine__micro_interrupt(bine__micro *micro, unsigned pending);
+
+/* Calls fn(arg) on a stack of the default class lent to the running micro-thread, which may
+ * suspend meanwhile. Plain calls when it has such a stack already, and outside of any. 0, or
+ * -1 when there is no stack to be had: fn was not called. */
+int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg);
 
 /* bine__job.run of every micro-thread: runs it from the host's stack, until something leads
  * back there. */

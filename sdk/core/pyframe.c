@@ -1,3 +1,4 @@
+#define BINE__NEEDS_CORE 1
 #include "core/pystate.h" /* before any other include of Python.h */
 
 #include "core/pyframe.h"
@@ -5,10 +6,8 @@
 #include "core/runtime.h"
 
 #if PY_VERSION_HEX < 0x030D0000
-#define Py_BUILD_CORE 1
 #include <internal/pycore_frame.h>  /* 3.11 has no public way from a frame to its code */
 #include <internal/pycore_interp.h> /* up to 3.12 another thread's signal is not looked for */
-#undef Py_BUILD_CORE
 #endif
 
 /* Kept free below any recursion for what is not counted: the parser, which has a limit of its
@@ -183,5 +182,52 @@ void bine__hurry(PyThreadState *t)
     _Py_atomic_store_relaxed(&t->interp->ceval.eval_breaker, 1);
 #else
     (void)t;
+#endif
+}
+
+#if BINE__ONE_RECURSION_COUNTER
+/* Gives the running stack another cap; what is in progress stays counted. */
+static void set_cap(PyThreadState *t, bine__micro *micro, int cap)
+{
+    int used = bine__recursion_allowed(t, micro->recursion_cap) - BINE__RECURSION_REMAINING(t);
+
+    micro->recursion_cap = cap;
+    BINE__RECURSION_REMAINING(t) = bine__recursion_allowed(t, cap) - used;
+}
+#endif
+
+void bine__loan_begin(PyThreadState *t, bine__micro *micro, const bine__slot *slot, bine__loan *loan)
+{
+    int cap = bine__recursion_cap((size_t)(slot->high - slot->low));
+
+#if BINE__ONE_RECURSION_COUNTER
+    loan->recursion = micro->recursion_cap;
+    set_cap(t, micro, micro->recursion_cap + cap);
+#elif defined(BINE__C_RECURSION_LIMIT)
+    (void)micro;
+    loan->recursion = t->c_recursion_remaining;
+    t->c_recursion_remaining = cap;
+#else
+    (void)micro;
+    (void)cap;
+    loan->limits[0] = BINE__IMPL(t)->c_stack_top;
+    loan->limits[1] = BINE__IMPL(t)->c_stack_soft_limit;
+    loan->limits[2] = BINE__IMPL(t)->c_stack_hard_limit;
+    bine__set_stack_limits(t, slot->low, slot->high);
+#endif
+}
+
+void bine__loan_end(PyThreadState *t, bine__micro *micro, const bine__loan *loan)
+{
+#if BINE__ONE_RECURSION_COUNTER
+    set_cap(t, micro, loan->recursion);
+#elif defined(BINE__C_RECURSION_LIMIT)
+    (void)micro;
+    t->c_recursion_remaining = loan->recursion;
+#else
+    (void)micro;
+    BINE__IMPL(t)->c_stack_top = loan->limits[0];
+    BINE__IMPL(t)->c_stack_soft_limit = loan->limits[1];
+    BINE__IMPL(t)->c_stack_hard_limit = loan->limits[2];
 #endif
 }

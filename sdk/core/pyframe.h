@@ -4,8 +4,20 @@
 
 #include <Python.h>
 #include <bine/common.h>
+#include <stdint.h>
 
 struct bine__micro;
+struct bine__slot;
+
+/* What the thread state said about the micro-thread's own stack while it is on a larger one. */
+typedef struct bine__loan {
+    int recursion;
+    uintptr_t limits[3];
+} bine__loan;
+
+/* The calls in progress may now go as deep as `slot` bears; and as before again. */
+void bine__loan_begin(PyThreadState *t, struct bine__micro *micro, const struct bine__slot *slot, bine__loan *loan);
+void bine__loan_end(PyThreadState *t, struct bine__micro *micro, const bine__loan *loan);
 
 /* How deep a micro-thread's calls may go on a C stack of `size` bytes: CPython's own counters
  * are started so that the stack cannot overflow. */

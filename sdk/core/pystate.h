@@ -16,7 +16,7 @@
 
 #include <patchlevel.h>
 
-#if PY_VERSION_HEX >= 0x030D0000
+#if PY_VERSION_HEX >= 0x030D0000 || defined(BINE__NEEDS_CORE)
 #define Py_BUILD_CORE 1
 #endif
 #include <Python.h>
@@ -143,6 +143,16 @@ typedef struct bine__pyroot {
     char unused;
 } bine__pyroot;
 
+#if BINE__STACK_POINTER_CHECKED
+/* By the formulas of CPython's own tstate_set_stack(). */
+static inline void bine__set_stack_limits(PyThreadState *t, const char *low, const char *high)
+{
+    BINE__IMPL(t)->c_stack_top = (uintptr_t)high;
+    BINE__IMPL(t)->c_stack_hard_limit = (uintptr_t)low + _PyOS_STACK_MARGIN_BYTES;
+    BINE__IMPL(t)->c_stack_soft_limit = (uintptr_t)low + 2 * _PyOS_STACK_MARGIN_BYTES;
+}
+#endif
+
 /* Sets the thread state up for a new stack, which must be the running one. */
 static inline void bine__pystate_start(PyThreadState *t, bine__pyroot *root, const bine__pystart *start)
 {
@@ -161,9 +171,7 @@ static inline void bine__pystate_start(PyThreadState *t, bine__pyroot *root, con
     t->c_recursion_remaining = start->recursion_cap;
 #endif
 #if BINE__STACK_POINTER_CHECKED
-    BINE__IMPL(t)->c_stack_top = (uintptr_t)start->stack_high;
-    BINE__IMPL(t)->c_stack_hard_limit = (uintptr_t)start->stack_low + _PyOS_STACK_MARGIN_BYTES;
-    BINE__IMPL(t)->c_stack_soft_limit = (uintptr_t)start->stack_low + 2 * _PyOS_STACK_MARGIN_BYTES;
+    bine__set_stack_limits(t, start->stack_low, start->stack_high);
 #endif
     chunk->previous = NULL;
     chunk->size = start->chunk_size;

@@ -281,6 +281,7 @@ static void free_runtime(bine *rt)
         bine__reactor_free(rt->reactor);
     bine__timers_deinit(&rt->timers);
     bine__stacks_deinit(&rt->stacks);
+    bine__stacks_deinit(&rt->large);
     free(rt);
 }
 
@@ -332,6 +333,7 @@ static bine *new_runtime(const bine_config *config)
     rt->current = &rt->host;
     host_stack_bounds(rt);
     bine__stacks_init(&rt->stacks, stack_size(config->stack_class));
+    bine__stacks_init(&rt->large, bine__default_stack_size());
     rt->recursion_cap = bine__recursion_cap(bine__stack_c_size(&rt->stacks));
     atomic_init(&rt->interrupted, false);
     rt->reactor = bine__reactor_new();

@@ -29,6 +29,7 @@ struct bine {
     bine__micro *main; /* the first script, while it lives */
 
     bine__stacks stacks;
+    bine__stacks large; /* of the default class, to lend to those of the small one */
     bine__timers timers;
     bine__reactor *reactor;
     bine__inbox *inbox;

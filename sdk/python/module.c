@@ -153,6 +153,8 @@ static int fill(bine *rt)
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 ||
         bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
         return -1;
+    if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_compilers(rt) != 0)
+        return -1;
     return replace_recursion_limit(rt);
 }
 

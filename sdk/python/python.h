@@ -25,6 +25,7 @@ typedef struct bine__python {
     PyTypeObject *function_type;
     PyObject *host_modules;        /* name -> module made by bine_def() */
     PyObject *set_recursion_limit; /* CPython's own, where ours stands in for it; or NULL */
+    PyObject *compilers[3]; /* CPython\'s own compile, eval and exec, or NULL */
     bine_micro *failed;            /* ended with an error that nobody has taken yet */
 } bine__python;
 
@@ -66,6 +67,11 @@ int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 
 /* How a settled deferred appears to a script: its value (new), or an exception. */
 PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
+
+/* ---- smallstack.c ---- */
+
+/* Has compile(), eval() and exec() run on larger stacks. */
+int bine__replace_compilers(bine *rt);
 
 /* ---- the types ---- */
 
