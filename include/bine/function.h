@@ -28,7 +28,7 @@ typedef int (*bine_fn)(bine_call *call, void *user);
 
 /* Makes `module`.name callable for scripts; the module is made on the first use of its name.
  * `signature`: name, parameters with or without defaults, keyword-only after *, positional-only
- * before /, no *args. Annotations: int (64 bit), float (takes an int too), bool, str, bytes,
+ * before /, no *args. Annotations: int (64 bit; takes a bool too), float (takes both too), bool, str, bytes,
  * list, dict, object, None, and unions of them with |; none means object. The result's
  * annotation is checked too; "-> Deferred[T]" hands the script a bine.Deferred instead of
  * making it wait. `doc` may be NULL. All text is copied; `user` is borrowed.

@@ -41,7 +41,6 @@ typedef struct bine__micro {
     uint64_t id;
     unsigned pending; /* BINE__CANCEL and so on */
     unsigned no_wait; /* counts reasons why it must not wait now; the host's is never 0 */
-    bool inherits;    /* it started with a context that others have a copy of */
     bool told;        /* what is pending has been raised in it before */
     bool done;        /* it has ended, or was never spawned */
     int recursion_cap;

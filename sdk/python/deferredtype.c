@@ -11,9 +11,14 @@ typedef struct deferred_object {
 PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d)
 {
     int state = bine_deferred_state(d);
+    const char *message = bine__deferred_message(d);
 
-    if (state < 0)
-        return bine__raise_status(rt, state, bine__deferred_message(d));
+    if (state == BINE_ETIMEDOUT || state == BINE_ENOMEM)
+        return bine__raise_status(rt, state, message);
+    if (state < 0) {
+        bine__raise_host_error(state, *message != '\0' ? message : bine_strerror(state));
+        return NULL;
+    }
     return bine_value_to_python(bine__deferred_value(d));
 }
 

@@ -5,11 +5,14 @@
 
 #include <math.h>
 
-static int add_exception(PyObject *module, PyObject **out, const char *name, const char *doc, PyObject *base)
+/* `attributes` (taken, may be NULL) are the class's. */
+static int add_exception(PyObject *module, PyObject **out, const char *name, const char *doc, PyObject *base,
+                         PyObject *attributes)
 {
     const char *short_name = strchr(name, '.') + 1;
 
-    *out = PyErr_NewExceptionWithDoc(name, doc, base, NULL);
+    *out = PyErr_NewExceptionWithDoc(name, doc, base, attributes);
+    Py_XDECREF(attributes);
     if (*out == NULL)
         return -1;
     return PyModule_AddObjectRef(module, short_name, *out);
@@ -21,28 +24,28 @@ int bine__add_exceptions(bine__python *py)
 
     if (add_exception(m, &py->cancelled, "bine.Cancelled",
                       "Raised where a cancelled micro-thread waits, and again at each later wait.",
-                      PyExc_BaseException) != 0)
+                      PyExc_BaseException, NULL) != 0)
         return -1;
     if (add_exception(
             m, &py->exit, "bine.Exit",
             "Raised where a micro-thread waits while the host shuts the scripts down, and again at\n"
             "each later wait.",
-            PyExc_BaseException) != 0)
+            PyExc_BaseException, NULL) != 0)
         return -1;
     if (add_exception(m, &py->timeout_error, "bine.Timeout", "The time given for a wait is over.",
-                      PyExc_TimeoutError) != 0)
+                      PyExc_TimeoutError, NULL) != 0)
         return -1;
     if (add_exception(
             m, &py->not_in_micro, "bine.NotInMicroThread",
             "A call that would have to wait was made outside of a micro-thread, where nothing could\n"
             "resume it.",
-            PyExc_RuntimeError) != 0)
+            PyExc_RuntimeError, NULL) != 0)
         return -1;
     return add_exception(
         m, &py->host_error, "bine.HostError",
         "The host rejected what a script waited for. `code` is the host's number, `name` that\n"
         "of a BINE_E status or ''.",
-        PyExc_Exception);
+        PyExc_Exception, Py_BuildValue("{s:i,s:s}", "code", 0, "name", ""));
 }
 
 PyObject *bine__take_exception(void)
@@ -79,8 +82,9 @@ bool bine__is_farewell(const bine__python *py, PyObject *exception)
            PyErr_GivenExceptionMatches(exception, py->exit);
 }
 
-static void raise_host_error(const bine__python *py, int status, const char *message)
+void bine__raise_host_error(int status, const char *message)
 {
+    const bine__python *py = bine__python_now;
     const char *name = bine_err_name(status);
     PyObject *error;
     PyObject *code;
@@ -141,7 +145,7 @@ PyObject *bine__raise_status(bine *rt, int status, const char *message)
         PyErr_SetString(PyExc_TypeError, text);
         break;
     default:
-        raise_host_error(py, status, text);
+        bine__raise_host_error(status, text);
     }
     return NULL;
 }
@@ -190,7 +194,7 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
     *out = -1;
     if (none_allowed && seconds == Py_None)
         return 0;
-    if (!PyFloat_Check(seconds) && !PyLong_Check(seconds) && Py_TYPE(seconds)->tp_as_number == NULL) {
+    if (!PyNumber_Check(seconds) || PyComplex_Check(seconds)) {
         PyErr_Format(PyExc_TypeError, "%s must be a number of seconds%s, not %.100s", what,
                      none_allowed ? " or None" : "", Py_TYPE(seconds)->tp_name);
         return -1;

@@ -99,7 +99,7 @@ static unsigned kind_of(PyObject *object)
     if (object == Py_None)
         return KIND_NONE;
     if (PyBool_Check(object))
-        return KIND_BOOL | KIND_INT;
+        return KIND_BOOL | KIND_INT | KIND_FLOAT;
     if (PyLong_Check(object))
         return KIND_INT | KIND_FLOAT;
     if (PyFloat_Check(object))
@@ -129,24 +129,31 @@ static int refuse_kind(const host_function *self, Py_ssize_t index, PyObject *ob
     return -1;
 }
 
-/* What C cannot hold is refused here, so that reading an argument cannot fail. */
+static void refuse_range(const host_function *self, Py_ssize_t index, const char *what)
+{
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_OverflowError, "%U() argument '%U' does not fit in %s", self->name,
+                     param_name(self, index), what);
+}
+
+/* What C cannot hold is refused here, so that reading an argument as declared cannot fail. */
 static int check_range(const host_function *self, Py_ssize_t index, PyObject *object)
 {
-    unsigned kinds = self->kinds[index];
+    bool as_int = (self->kinds[index] & KIND_INT) != 0;
     int overflow = 0;
 
     if (PyUnicode_Check(object))
         return PyUnicode_AsUTF8(object) == NULL ? -1 : 0; /* lone surrogates */
     if (!PyLong_Check(object))
         return 0;
-    if (kinds & KIND_INT)
+    if (as_int)
         (void)PyLong_AsLongLongAndOverflow(object, &overflow);
     else if (PyLong_AsDouble(object) == -1.0 && PyErr_Occurred())
-        PyErr_Clear(), overflow = 1;
+        overflow = 1;
     if (overflow == 0)
         return 0;
-    PyErr_Format(PyExc_OverflowError, "%U() argument '%U' does not fit in %s", self->name,
-                 param_name(self, index), kinds & KIND_INT ? "64 bits" : "a float");
+    PyErr_Clear();
+    refuse_range(self, index, as_int ? "64 bits" : "a float");
     return -1;
 }
 
@@ -371,15 +378,28 @@ PyObject *bine_arg_object(bine_call *call, size_t index)
 int64_t bine_arg_i64(bine_call *call, size_t index)
 {
     PyObject *object = argument(call, index, KIND_INT);
+    int overflow = 0;
+    int64_t value = object == NULL ? 0 : PyLong_AsLongLongAndOverflow(object, &overflow);
 
-    return object == NULL ? 0 : PyLong_AsLongLong(object);
+    if (overflow == 0)
+        return value;
+    refuse_range(call->self, (Py_ssize_t)index, "64 bits");
+    return 0;
 }
 
 double bine_arg_f64(bine_call *call, size_t index)
 {
     PyObject *object = argument(call, index, KIND_FLOAT);
+    double value;
 
-    return object == NULL ? 0.0 : PyFloat_AsDouble(object);
+    if (object == NULL || PyErr_Occurred())
+        return object == NULL || !PyFloat_Check(object) ? 0.0 : PyFloat_AS_DOUBLE(object);
+    value = PyFloat_AsDouble(object);
+    if (value != -1.0 || !PyErr_Occurred())
+        return value;
+    PyErr_Clear();
+    refuse_range(call->self, (Py_ssize_t)index, "a float");
+    return 0.0;
 }
 
 bool bine_arg_bool(bine_call *call, size_t index)
@@ -833,27 +853,30 @@ static int fail_with_exception(int status, const char *call, const char *subject
     return status;
 }
 
-static int define(bine *rt, const char *module_name, const char *signature, bine_fn function, void *user,
-                  const char *doc)
+static int add_function(bine *rt, const char *module_name, host_function *self, const char *signature)
 {
     PyObject *module = host_module(rt->python, module_name);
-    host_function *self;
-    int status;
 
     if (module == NULL)
         return fail_with_exception(BINE_EEXIST, "bine_def", module_name);
-    self = new_function(rt, module_name, signature, doc);
+    if (PyDict_Contains(PyModule_GetDict(module), self->name) != 0)
+        return bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature, module_name);
+    if (PyObject_SetAttr(module, self->name, (PyObject *)self) != 0)
+        return fail_with_exception(BINE_ENOMEM, "bine_def", signature);
+    return BINE_OK;
+}
+
+static int define(bine *rt, const char *module_name, const char *signature, bine_fn function, void *user,
+                  const char *doc)
+{
+    host_function *self = new_function(rt, module_name, signature, doc);
+    int status;
+
     if (self == NULL)
         return fail_with_exception(BINE_EINVAL, "bine_def", signature);
     self->function = function;
     self->user = user;
-    if (PyDict_Contains(PyModule_GetDict(module), self->name) != 0)
-        status = bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature,
-                            module_name);
-    else if (PyObject_SetAttr(module, self->name, (PyObject *)self) != 0)
-        status = fail_with_exception(BINE_ENOMEM, "bine_def", signature);
-    else
-        status = BINE_OK;
+    status = add_function(rt, module_name, self, signature);
     Py_DECREF(self);
     return status;
 }

@@ -29,25 +29,30 @@ static PyObject *base_name(PyObject *function)
     return PyUnicode_FromString(Py_TYPE(function)->tp_name);
 }
 
-/* The decimal context is one mutable object inside contextvars: a copied context would share it. */
-static int isolate_decimal(void)
+/* The decimal context is one mutable object inside contextvars: a copied context would share it.
+ * *out: a copy of the spawner's (new), or NULL when decimal has not been imported. */
+static int copy_decimal_context(PyObject **out)
 {
     PyObject *decimal = PyDict_GetItemString(PyImport_GetModuleDict(), "_decimal"); /* borrowed */
     PyObject *context;
-    PyObject *copy = NULL;
-    PyObject *none = NULL;
 
+    *out = NULL;
     if (decimal == NULL)
         return 0;
     context = PyObject_CallMethod(decimal, "getcontext", NULL);
     if (context != NULL)
-        copy = PyObject_CallMethod(context, "copy", NULL);
-    if (copy != NULL)
-        none = PyObject_CallMethod(decimal, "setcontext", "O", copy);
+        *out = PyObject_CallMethod(context, "copy", NULL);
     Py_XDECREF(context);
-    Py_XDECREF(copy);
+    return *out == NULL ? -1 : 0;
+}
+
+static int set_decimal_context(PyObject *context)
+{
+    PyObject *decimal = PyDict_GetItemString(PyImport_GetModuleDict(), "_decimal"); /* borrowed */
+    PyObject *none = decimal == NULL ? NULL : PyObject_CallMethod(decimal, "setcontext", "O", context);
+
     Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    return decimal == NULL || none != NULL ? 0 : -1;
 }
 
 /* The exception that is set goes into the coroutine, where that waits. */
@@ -132,7 +137,7 @@ static void entry(bine__micro *core)
         raise_not_begun(self);
     else if (self->function == NULL)
         PyErr_SetString(PyExc_SystemError, "a micro-thread without a function");
-    else if (!core->inherits || isolate_decimal() == 0)
+    else if (self->decimal == NULL || set_decimal_context(self->decimal) == 0)
         self->result = call(self);
     if (self->result == NULL)
         self->error = bine__take_exception();
@@ -202,6 +207,7 @@ static void ended(bine__micro *core)
     Py_CLEAR(self->function);
     Py_CLEAR(self->args);
     Py_CLEAR(self->kwnames);
+    Py_CLEAR(self->decimal);
     Py_CLEAR(self->thrown);
     Py_DECREF(self);
 }
@@ -227,7 +233,8 @@ static bool launch(bine *rt, bine_micro *self)
 
     if (bine__copy_context(rt->tstate, &self->core.context) != 0)
         return false;
-    self->core.inherits = self->core.context != NULL;
+    if (self->core.context != NULL && copy_decimal_context(&self->decimal) != 0)
+        return false;
     self->site = bine__running_code(rt->tstate, &self->site_offset);
     if (spawner != NULL)
         self->data = spawner->data;
@@ -305,6 +312,7 @@ static int micro_traverse(bine_micro *self, visitproc visit, void *arg)
     Py_VISIT(self->function);
     Py_VISIT(self->args);
     Py_VISIT(self->kwnames);
+    Py_VISIT(self->decimal);
     Py_VISIT(self->result);
     Py_VISIT(self->error);
     Py_VISIT(self->thrown);
@@ -317,6 +325,7 @@ static int micro_clear(bine_micro *self)
     Py_CLEAR(self->function);
     Py_CLEAR(self->args);
     Py_CLEAR(self->kwnames);
+    Py_CLEAR(self->decimal);
     Py_CLEAR(self->result);
     Py_CLEAR(self->error);
     Py_CLEAR(self->thrown);

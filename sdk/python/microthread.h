@@ -13,6 +13,7 @@ struct bine_micro {
     PyObject *function; /* until it has ended */
     PyObject *args;     /* a tuple, the values of keyword arguments last; NULL: none */
     PyObject *kwnames;  /* their names, or NULL */
+    PyObject *decimal;  /* the decimal context to start with, or NULL */
     PyObject *result;
     PyObject *error; /* what it raised */
     PyObject *name;  /* when not `named`: what to make it from when asked for, or NULL */

@@ -50,6 +50,8 @@ void bine__raise(PyObject *exception);
 
 /* Raises what `status` means. `message` may be NULL. Returns NULL for convenience. */
 PyObject *bine__raise_status(bine *rt, int status, const char *message);
+/* Raises bine.HostError: the host has said so. */
+void bine__raise_host_error(int status, const char *message);
 /* Raises what is pending in the running micro-thread. */
 PyObject *bine__raise_pending(bine *rt);
 /* Whether an exception is the way a micro-thread ends that was told to. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* run(source, name, namespace): the function of a script's micro-thread. */
 static PyObject *run_script(PyObject *unused, PyObject *args)
@@ -191,19 +192,21 @@ done:
     return bytes;
 }
 
-/* A script's imports are searched in its own folder first. */
+/* A script's imports are searched in its own folder first: the real one, as python3 has it. */
 static int add_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
     PyObject *sys_path = PySys_GetObject("path"); /* borrowed */
+    char *real = realpath(path, NULL);
+    char *slash = real == NULL ? NULL : strrchr(real, '/');
     PyObject *folder;
     int known;
 
-    if (sys_path == NULL || !PyList_Check(sys_path))
+    if (sys_path == NULL || !PyList_Check(sys_path) || slash == NULL) {
+        free(real);
         return 0;
-    folder = slash == NULL   ? PyUnicode_FromString(".")
-             : slash == path ? PyUnicode_FromString("/")
-                             : PyUnicode_DecodeFSDefaultAndSize(path, slash - path);
+    }
+    folder = PyUnicode_DecodeFSDefaultAndSize(real, slash == real ? 1 : slash - real);
+    free(real);
     if (folder == NULL)
         return -1;
     known = PySequence_Contains(sys_path, folder);
@@ -211,6 +214,22 @@ static int add_folder(const char *path)
         known = PyList_Insert(sys_path, 0, folder);
     Py_DECREF(folder);
     return known < 0 ? -1 : 0;
+}
+
+/* The absolute name of a file, links left as they are: what __file__ and tracebacks say. New. */
+static PyObject *absolute(const char *path)
+{
+    char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+    PyObject *name = PyUnicode_DecodeFSDefault(path);
+
+    if (here != NULL && name != NULL) {
+        PyObject *folder = PyUnicode_DecodeFSDefault(here);
+
+        Py_XSETREF(name, folder == NULL ? NULL : PyUnicode_FromFormat("%U/%U", folder, name));
+        Py_XDECREF(folder);
+    }
+    free(here);
+    return name;
 }
 
 int bine_run_file(bine *rt, const char *path, bine_micro **out)
@@ -230,7 +249,7 @@ int bine_run_file(bine *rt, const char *path, bine_micro **out)
         return status;
     }
     if (source != NULL && add_folder(path) == 0)
-        name = PyUnicode_DecodeFSDefault(path);
+        name = absolute(path);
     if (name != NULL)
         micro = start_script(rt, source, name, name);
     status = micro != NULL ? hand_out(micro, out) : failed("bine_run_file");
