@@ -53,7 +53,7 @@ static size_t unpack(bine__queue *queue)
         next_number[p->producer]++;
         count++;
     }
-    CHECK_EQ(queue->count, 0);
+    CHECK_EQ(bine__queue_count(queue), 0);
     return count;
 }
 
@@ -64,7 +64,7 @@ TEST(nothing_is_lost_and_each_producer_keeps_its_order)
     open_inbox();
     in_threads(PRODUCERS, push_all);
     bine__inbox_drain(inbox, &queue);
-    CHECK_EQ(queue.count, PRODUCERS * JOBS);
+    CHECK_EQ(bine__queue_count(&queue), PRODUCERS * JOBS);
     CHECK_EQ(unpack(&queue), PRODUCERS * JOBS);
     CHECK_EQ(atomic_load(&refused), 0);
     CHECK_EQ(atomic_load(&wakes), 1); /* it was never empty again */
@@ -123,7 +123,7 @@ TEST(each_filling_of_an_empty_inbox_wakes_once)
             CHECK(bine__inbox_push(inbox, &p[i].job));
         CHECK_EQ(atomic_load(&wakes), round);
         bine__inbox_drain(inbox, &queue);
-        CHECK_EQ(queue.count, 3 * round);
+        CHECK_EQ(bine__queue_count(&queue), 3 * round);
     }
     bine__inbox_release(inbox);
 }
@@ -137,7 +137,7 @@ TEST(a_closed_inbox_refuses_and_does_not_wake)
     open_inbox();
     CHECK(bine__inbox_push(inbox, &inside.job));
     bine__inbox_close(inbox, &queue);
-    CHECK_EQ(queue.count, 1);
+    CHECK_EQ(bine__queue_count(&queue), 1);
     CHECK(queue.head == &inside.job);
     CHECK(!bine__inbox_push(inbox, &outside.job));
     CHECK_EQ(atomic_load(&wakes), 1);
