@@ -6,7 +6,8 @@
 #include <stdexcept>
 #include <string>
 
-namespace {
+namespace
+{
 
 std::string current()
 {

@@ -39,7 +39,8 @@ TEST(a_host_function_sees_who_calls_and_whose_it_is)
     bine_micro *micro;
 
     CHECK_OK(bine_def(rt, "host", "look() -> None", look, NULL, NULL));
-    CHECK_OK(bine_run_string(rt, "import bine, host\nbine.spawn(lambda: bine.spawn(host.look).join()).join()", "x", &micro));
+    CHECK_OK(bine_run_string(rt, "import bine, host\nbine.spawn(lambda: bine.spawn(host.look).join()).join()",
+                             "x", &micro));
     CHECK(bine_micro_data(micro) == NULL);
     bine_micro_set_data(micro, &mine); /* which children inherit */
     run_to_end(rt);
@@ -123,7 +124,8 @@ TEST(a_name_is_that_of_the_script_and_can_be_changed)
     bine *rt = open_runtime();
     bine_micro *micro;
 
-    CHECK_OK(bine_run_string(rt, "import bine; bine.current().name = 'caf\xc3\xa9'; bine.sleep(1)", "agent", &micro));
+    CHECK_OK(bine_run_string(rt, "import bine; bine.current().name = 'caf\xc3\xa9'; bine.sleep(1)", "agent",
+                             &micro));
     CHECK_STR(bine_micro_name(micro), "agent");
     run_to_end(rt);
     CHECK_STR(bine_micro_name(micro), "caf\xc3\xa9");

@@ -127,7 +127,7 @@ TEST(without_arguments_argv_has_one_empty_name)
 
 TEST(options_in_argv_are_the_scripts_not_pythons)
 {
-    char *argv[] = {(char *)(uintptr_t)"game", (char *)(uintptr_t)"-c", (char *)(uintptr_t)"exit(3)"};
+    char *argv[] = {(char *)(uintptr_t) "game", (char *)(uintptr_t) "-c", (char *)(uintptr_t) "exit(3)"};
     bine_config config;
     bine *rt;
 
@@ -305,11 +305,11 @@ static void on_sigint(int number)
     host_signals++;
 }
 
-#define CHECK_OWN_HANDLER()                                                                        \
-    do {                                                                                           \
-        struct sigaction check_now;                                                                \
-        CHECK_EQ(sigaction(SIGINT, NULL, &check_now), 0);                                          \
-        CHECK(check_now.sa_handler == on_sigint);                                                  \
+#define CHECK_OWN_HANDLER()                               \
+    do {                                                  \
+        struct sigaction check_now;                       \
+        CHECK_EQ(sigaction(SIGINT, NULL, &check_now), 0); \
+        CHECK(check_now.sa_handler == on_sigint);         \
     } while (0)
 
 TEST(the_hosts_sigint_handler_stays_whatever_scripts_import)

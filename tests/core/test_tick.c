@@ -426,7 +426,7 @@ TEST(run_once_ends_at_a_task_from_another_thread)
     add_host_module(rt);
     start_script(rt, "import host; host.wait_for(1)");
     CHECK_EQ(bine_run(rt, BINE_RUN_ONCE), 1);
-    CHECK_OK(bine_post(rt, note, (void *)(uintptr_t)"a", NULL));
+    CHECK_OK(bine_post(rt, note, (void *)(uintptr_t) "a", NULL));
     CHECK_EQ(bine_run(rt, BINE_RUN_ONCE), 1);
     CHECK_STR(order, "a");
     start_script(rt, "import host; host.settle(1)");
@@ -555,7 +555,7 @@ TEST(a_task_may_spawn_and_the_script_runs_in_a_later_batch)
 {
     bine *rt = open_runtime();
 
-    CHECK_OK(bine_post(rt, spawn, (void *)(uintptr_t)"a = 1", NULL));
+    CHECK_OK(bine_post(rt, spawn, (void *)(uintptr_t) "a = 1", NULL));
     CHECK_EQ(tick(rt, -1).alive, 1);
     CHECK_EQ(tick(rt, -1).alive, 0);
     CHECK_EQ(script_int("a"), 1);

@@ -65,9 +65,9 @@ TEST(text_and_bytes_are_copied_with_a_nul_behind)
 
 TEST(a_value_of_another_kind_reads_as_nothing)
 {
-    bine_value *all[] = {bine_value_nil(),          bine_value_bool(true),    bine_value_i64(7),
-                         bine_value_f64(2.5),       bine_value_str("text"),   bine_value_bytes("data", 4),
-                         bine_value_list(),         bine_value_dict(),        pointer()};
+    bine_value *all[] = {bine_value_nil(),    bine_value_bool(true),  bine_value_i64(7),
+                         bine_value_f64(2.5), bine_value_str("text"), bine_value_bytes("data", 4),
+                         bine_value_list(),   bine_value_dict(),      pointer()};
 
     CHECK_OK(bine_value_append(all[6], bine_value_nil()));
     CHECK_OK(bine_value_set(all[7], "key", bine_value_nil()));

@@ -170,7 +170,9 @@ TEST(arguments_arrive_by_position_and_name_with_defaults_filled_in)
 {
     bine *rt = open_runtime();
 
-    CHECK_OK(def(rt, "f(i: int, f: float = 2.5, b: bool = True, *, s: str = 'text', d: bytes | None = None) -> None", take_all));
+    CHECK_OK(def(
+        rt, "f(i: int, f: float = 2.5, b: bool = True, *, s: str = 'text', d: bytes | None = None) -> None",
+        take_all));
     run_script(rt, "import host; host.f(-7)");
     CHECK_EQ(got_i, -7);
     CHECK(got_f == 2.5 && got_b && got_none);
@@ -278,8 +280,8 @@ TEST(a_pointer_comes_back_as_its_type_only)
     bine *rt = open_runtime();
 
     CHECK_OK(def(rt, "door() -> object", make_door));
-    CHECK_OK(bine_def(rt, "host", "open(d)", open_door, (void *)(uintptr_t)"door", NULL));
-    CHECK_OK(bine_def(rt, "host", "open_window(d)", open_door, (void *)(uintptr_t)"window", NULL));
+    CHECK_OK(bine_def(rt, "host", "open(d)", open_door, (void *)(uintptr_t) "door", NULL));
+    CHECK_OK(bine_def(rt, "host", "open_window(d)", open_door, (void *)(uintptr_t) "window", NULL));
     run_script(rt, "import host\nassert host.open(host.door()) is True\n");
     CHECK_EQ(destroyed, 1);
     expect(rt, "host.open_window(host.door())", "ValueError", "");
@@ -382,7 +384,7 @@ TEST(a_status_after_an_answer_drops_the_answer)
     bine *rt = open_runtime();
 
     CHECK_OK(bine_def(rt, "host", "f(status: int)", return_status, NULL, NULL));
-    expect(rt, "host.f(-9)", "bine.HostError", ""); /* a script's exception without any */
+    expect(rt, "host.f(-9)", "bine.HostError", "");  /* a script's exception without any */
     expect(rt, "host.f(-10)", "bine.HostError", ""); /* cancelled without being so */
     close_runtime(rt);
 }
@@ -410,13 +412,14 @@ TEST(fail_raises_a_builtin_exception)
 {
     bine *rt = open_runtime();
 
-    CHECK_OK(bine_def(rt, "host", "value()", fail, (void *)(uintptr_t)"ValueError", NULL));
-    CHECK_OK(bine_def(rt, "host", "unknown()", fail, (void *)(uintptr_t)"NoSuchError", NULL));
-    CHECK_OK(bine_def(rt, "host", "no_exception()", fail, (void *)(uintptr_t)"len", NULL));
+    CHECK_OK(bine_def(rt, "host", "value()", fail, (void *)(uintptr_t) "ValueError", NULL));
+    CHECK_OK(bine_def(rt, "host", "unknown()", fail, (void *)(uintptr_t) "NoSuchError", NULL));
+    CHECK_OK(bine_def(rt, "host", "no_exception()", fail, (void *)(uintptr_t) "len", NULL));
     CHECK_OK(def(rt, "after()", fail_after_answer));
     CHECK_OK(def(rt, "forget()", fail_and_forget));
     expect(rt, "host.value()", "ValueError", "it is 3 too deep");
-    expect(rt, "host.unknown()", "SystemError", "'NoSuchError', which is no builtin exception: it is 3 too deep");
+    expect(rt, "host.unknown()", "SystemError",
+           "'NoSuchError', which is no builtin exception: it is 3 too deep");
     expect(rt, "host.no_exception()", "SystemError", "'len'");
     expect(rt, "host.after()", "ValueError", "no");
     CHECK_EQ(destroyed, 1);
@@ -602,13 +605,17 @@ TEST(stubs_are_python_and_list_every_function)
     bine *rt = open_runtime();
     PyObject *code;
 
-    CHECK_OK(bine_def(rt, "game", "heal(points: int = 1) -> int", nothing, NULL, "Heals; 'the' \"new\" health.\n\nTwo lines."));
-    CHECK_OK(bine_def(rt, "game", "walk_to(x: float, y: float | None = None, /, *, fast: bool = False) -> Deferred[bool]",
+    CHECK_OK(bine_def(rt, "game", "heal(points: int = 1) -> int", nothing, NULL,
+                      "Heals; 'the' \"new\" health.\n\nTwo lines."));
+    CHECK_OK(bine_def(rt, "game",
+                      "walk_to(x: float, y: float | None = None, /, *, fast: bool = False) -> Deferred[bool]",
                       nothing, NULL, NULL));
     CHECK_OK(bine_def(rt, "game", "names() -> list[str]", nothing, NULL, NULL));
     CHECK_OK(bine_stubs(rt, "game", &text));
     CHECK_HAS(text, "def heal(points: int = 1) -> int:");
-    CHECK_HAS(text, "def walk_to(x: float, y: float | None = None, /, *, fast: bool = False) -> Deferred[bool]: ...");
+    CHECK_HAS(
+        text,
+        "def walk_to(x: float, y: float | None = None, /, *, fast: bool = False) -> Deferred[bool]: ...");
     CHECK_HAS(text, "def names() -> list[str]: ...");
     bine_python_enter(rt);
     code = Py_CompileString(text, "game.pyi", Py_file_input);

@@ -161,7 +161,8 @@ TEST(a_byte_order_mark_and_foreign_line_ends_are_taken)
 {
     bine *rt = open_runtime();
 
-    write_script("dos.py", "\xef\xbb\xbf" "a = 1\r\nif a:\r\n    a = '\xc3\xa9'\r\n");
+    write_script("dos.py", "\xef\xbb\xbf"
+                           "a = 1\r\nif a:\r\n    a = '\xc3\xa9'\r\n");
     run_file(rt, "dos.py");
     CHECK_STR(script_str("a"), "\xc3\xa9");
     close_runtime(rt);
