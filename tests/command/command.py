@@ -1,0 +1,356 @@
+"""The command bine beside python3 of the same version.
+
+command.py BINE CASE runs one test_... below (see tests/CMakeLists.txt). Each runs both programs
+alike and compares what comes out; nothing here waits by the clock.
+"""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+
+BINE = sys.argv[1]
+PYTHON = sys.executable
+FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="bine-test-"))
+TIMEOUT = 30
+
+
+def write(name, text):
+    path = FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def run(program, *args, stdin=""):
+    done = subprocess.run([program, *args], input=stdin, capture_output=True, text=True, cwd=FOLDER, timeout=TIMEOUT)
+    return done.returncode, done.stdout, done.stderr
+
+
+def same(*args, stdin="", stderr=True):
+    """Both do the same; what bine did."""
+    theirs = run(PYTHON, *args, stdin=stdin)
+    ours = run(BINE, *args, stdin=stdin)
+    assert ours[:2] == theirs[:2], f"{args}: bine {ours}, python3 {theirs}"
+    if stderr:
+        assert ours[2] == theirs[2], f"{args}: bine says\n{ours[2]}\npython3 says\n{theirs[2]}"
+    return ours
+
+
+# ---- where the script comes from
+
+
+def test_a_script_has_its_path_and_arguments_in_argv():
+    path = write("args.py", "import sys; print(sys.argv, __name__, __file__)")
+    assert same(path, "a", "-b", "--", "-c", "")[0] == 0
+    same("args.py", "x")
+
+
+def test_code_is_given_by_c():
+    same("-c", "import sys; print(sys.argv, __name__)", "a", "-b")
+    same("-c", "print(__name__, '__file__' in globals())")
+
+
+def test_standard_input_is_a_script():
+    same("-", "a", "b", stdin="import sys; print(sys.argv, __name__)")
+    same("-", stdin="")
+    same(stdin="import sys; print(sys.argv)")
+    same("-", stdin="x = 'caf\u00e9'\nprint(x)\n" * 10000)
+
+
+def test_a_module_runs_as_main():
+    write("mod.py", "import sys; print(sys.argv[1:], __name__, __spec__.name, sys.argv[0])")
+    same("-m", "mod", "a", "-b")
+    same("-m", "json.tool", stdin='{"a": 1}')
+
+
+def test_a_package_runs_its_main():
+    write("pack/__init__.py", "print('init')")
+    write("pack/__main__.py", "import sys; from . import friend; print(sys.argv[1:], __package__, friend.x)")
+    write("pack/friend.py", "x = 1")
+    same("-m", "pack", "a")
+
+
+def test_a_module_that_is_not_there_fails():
+    code, out, err = same("-m", "no_such_module", stderr=False)
+    assert code == 1 and "No module named no_such_module" in err
+
+
+def test_a_folder_runs_its_main():
+    write("app/__main__.py", "import sys, friend; print(sys.argv[1:], __name__, friend.x)")
+    write("app/friend.py", "x = 2")
+    same("app", "a")
+    same(str(FOLDER / "app"), "a")
+
+
+def test_a_zip_runs_its_main():
+    import zipfile
+    with zipfile.ZipFile(FOLDER / "app.zip", "w") as z:
+        z.writestr("__main__.py", "import sys, friend; print(sys.argv, __name__, friend.x)")
+        z.writestr("friend.py", "x = 3")
+    same("app.zip", "a")
+
+
+def test_a_folder_without_main_fails():
+    (FOLDER / "empty").mkdir()
+    assert same("empty", stderr=False)[0] == 1
+
+
+def test_imports_are_searched_beside_the_script():
+    write("sub/friend.py", "x = 4")
+    path = write("sub/main.py", "import sys, friend; print(friend.x, sys.path[0])")
+    same(path)
+    same("sub/main.py")
+
+
+def test_code_and_input_import_from_the_working_folder():
+    write("friend.py", "x = 5")
+    same("-c", "import sys, friend; print(friend.x, repr(sys.path[0]))")
+    same("-", stdin="import sys, friend; print(friend.x, repr(sys.path[0]))")
+    write("usesit.py", "import sys, friend; print(friend.x, repr(sys.path[0]))")
+    same("-m", "usesit")
+
+
+# ---- how it ends
+
+
+def test_sys_exit_gives_the_status():
+    for code, status in ("", 0), ("None", 0), ("0", 0), ("3", 3), ("True", 1), ("256 + 7", 7), ("-1", 255), ("2**31 + 5", 5):
+        assert same("-c", f"import sys; sys.exit({code})")[0] == status, code
+
+
+def test_sys_exit_of_an_object_prints_it():
+    assert same("-c", "import sys; sys.exit('sorry \u00e9')")[0] == 1
+    assert same("-c", "import sys; sys.exit(['a', 1])")[0] == 1
+    assert same("-c", "raise SystemExit('direct')")[0] == 1
+    assert same("-c", "raise SystemExit(1, 2)")[0] == 1
+
+
+def test_a_huge_exit_status_is_the_same():
+    same("-c", "import sys; sys.exit(2**70)")
+
+
+def test_an_uncaught_error_is_one_with_its_traceback():
+    path = write("fail.py", "def f():\n    raise ValueError('caf\u00e9')\n\nf()\n")
+    assert same(path)[0] == 1
+    same("-c", "1/0")
+    same("-", stdin="x = 1\n1/0\n")
+
+
+def test_an_error_with_cause_prints_both():
+    same(write("cause.py", "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise KeyError('k') from e\n"))
+
+
+def test_a_syntax_error_is_one():
+    path = write("syntax.py", "x = (1,\ny = 2\n")
+    assert same(path)[0] == 1
+    same("-c", "def f(:")
+
+
+def test_a_missing_file_is_two():
+    code, out, err = same("no_such_script.py", stderr=False)
+    assert code == 2 and "no_such_script.py" in err and "No such file" in err
+
+
+def test_an_excepthook_is_heeded():
+    same("-c", "import sys\nsys.excepthook = lambda t, v, tb: print('hook', t.__name__, v)\n1/0")
+
+
+def test_atexit_functions_run():
+    same("-c", "import atexit; atexit.register(print, 'bye'); print('hi')")
+    same("-c", "import atexit; atexit.register(print, 'bye'); 1/0")
+
+
+def test_standard_output_is_flushed_into_a_pipe():
+    code, out, err = same("-c", "import sys; sys.stdout.write('x' * 100000)")
+    assert len(out) == 100000
+
+
+def test_threads_are_waited_for():
+    same("-c", "import threading\n"
+               "e = threading.Event()\n"
+               "t = threading.Thread(target=lambda: (e.wait(), print('thread')))\n"
+               "t.start(); print('main'); e.set()\n")
+
+
+def test_input_is_read_by_the_script():
+    same("-c", "print(input().upper()); print(input())", stdin="one\ntwo\n")
+
+
+# ---- micro-threads
+
+
+def test_spawned_micro_threads_are_awaited():
+    code, out, err = run(BINE, "-c", "import bine\n"
+                         "def go(i):\n    bine.sleep(0.001 * i)\n    print(i)\n"
+                         "for i in range(3): bine.spawn(go, i)\nprint('main')\n")
+    assert (code, out, err) == (0, "main\n0\n1\n2\n", ""), (code, out, err)
+
+
+def test_a_failing_script_raises_exit_in_the_others():
+    code, out, err = run(BINE, "-c", "import bine\n"
+                         "def go():\n"
+                         "    try: bine.sleep(1000)\n"
+                         "    except bine.Exit: print('exit'); raise\n"
+                         "bine.spawn(go); bine.pause(); 1/0\n")
+    assert code == 1 and out == "exit\n" and "ZeroDivisionError" in err, (code, out, err)
+
+
+def test_sys_exit_ends_the_others():
+    code, out, err = run(BINE, "-c", "import bine, sys\n"
+                         "bine.spawn(bine.sleep, 1000); bine.pause(); sys.exit(4)\n")
+    assert (code, err) == (4, ""), (code, out, err)
+
+
+def test_the_error_of_a_micro_thread_is_told_and_the_script_goes_on():
+    code, out, err = run(BINE, "-c", "import bine\n"
+                         "def go(): 1/0\n"
+                         "bine.spawn(go); bine.pause(); print('on')\n")
+    assert out == "on\n" and "ZeroDivisionError" in err and "micro-thread 'go" in err, (code, out, err)
+
+
+# ---- Ctrl-C
+
+
+def interrupted(program, script, *args):
+    """Runs `script`, sends SIGINT when it says "ready"; status, output, error."""
+    path = write("interrupted.py", script)
+    child = subprocess.Popen([program, path, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    try:
+        out, err = child.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise
+    return child.returncode, out, err
+
+
+READY = "print('ready', flush=True)\n"
+# Says so once the script waits: the child has its turn then.
+READY_WHEN_WAITING = "import bine\nbine.spawn(print, 'ready', flush=True)\n"
+
+
+def without_place(result):
+    """Where in the script it happened is a matter of chance."""
+    code, out, err = result
+    lines = err.splitlines()
+    return code, out, lines[:1] + lines[-1:]
+
+
+def test_interrupt_kills_a_busy_script_as_it_does_python():
+    script = READY + "while True: pass\n"
+    theirs = interrupted(PYTHON, script)
+    ours = interrupted(BINE, script)
+    assert without_place(ours) == without_place(theirs), (ours, theirs)
+    assert ours[0] == -signal.SIGINT and "KeyboardInterrupt" in ours[2]
+
+
+def test_interrupt_kills_a_script_that_waits():
+    code, out, err = interrupted(BINE, READY_WHEN_WAITING + "bine.sleep(1000)\n")
+    assert code == -signal.SIGINT, (code, out, err)
+    assert err.startswith("Traceback") and "line 3, in <module>" in err and err.endswith("KeyboardInterrupt\n"), err
+    assert err.count("Traceback") == 1, err
+
+
+def test_interrupt_can_be_caught():
+    script = "try:\n    " + READY + "    while True: pass\nexcept KeyboardInterrupt: print('caught')\n"
+    ours = interrupted(BINE, script)
+    assert ours == interrupted(PYTHON, script) == (0, "caught\n", ""), ours
+    ours = interrupted(BINE, READY_WHEN_WAITING + "try: bine.sleep(1000)\nexcept KeyboardInterrupt: print('caught')\n")
+    assert ours == (0, "caught\n", ""), ours
+
+
+HANDLER = ("import signal, sys, bine\n"
+           "def on_signal(number, frame):\n"
+           "    print('handler', number)\n"
+           "    sys.exit(7)\n"
+           "signal.signal(signal.SIGINT, on_signal)\n")
+
+
+def test_a_handler_of_the_script_is_called():
+    ours = interrupted(BINE, HANDLER + READY + "while True: pass\n")
+    assert ours == (7, "handler 2\n", ""), ours
+    ours = interrupted(BINE, HANDLER + READY_WHEN_WAITING + "bine.sleep(1000)\n")
+    assert ours == (7, "handler 2\n", ""), ours
+
+
+def test_a_handler_that_returns_lets_the_wait_go_on():
+    ours = interrupted(BINE, "import signal, bine\n"
+                       "signal.signal(signal.SIGINT, lambda n, f: seen.append(n))\n"
+                       "seen = []\n" + READY +
+                       "while not seen: bine.sleep(0.01)\n"
+                       "print(seen == [2])\n")
+    assert ours == (0, "True\n", ""), ours
+
+
+def test_interrupt_meets_a_busy_child_and_ends_the_script():
+    code, out, err = interrupted(BINE, "import bine\n"
+                                 "def spin():\n"
+                                 "    print('ready', flush=True)\n"
+                                 "    while True: pass\n"
+                                 "t = bine.spawn(spin)\n"
+                                 "bine.sleep(1000)\n")
+    assert code == -signal.SIGINT, (code, out, err)
+    assert err.count("KeyboardInterrupt") >= 1, err
+
+
+def test_interrupt_meets_a_joined_child():
+    code, out, err = interrupted(BINE, "import bine\n"
+                                 "def spin():\n"
+                                 "    print('ready', flush=True)\n"
+                                 "    while True: pass\n"
+                                 "bine.spawn(spin).join()\n")
+    assert code == -signal.SIGINT, (code, out, err)
+    assert err.count("Traceback") == 1, err
+
+
+def test_interrupt_while_children_are_awaited_at_the_end():
+    code, out, err = interrupted(BINE, "import bine\n"
+                                 "def wait():\n"
+                                 "    print('ready', flush=True)\n"
+                                 "    bine.sleep(1000)\n"
+                                 "bine.spawn(wait)\n")
+    assert code == -signal.SIGINT, (code, out, err)
+
+
+# ---- options
+
+
+def test_help_and_version_go_to_standard_output():
+    for option in "-h", "--help":
+        code, out, err = run(BINE, option)
+        assert code == 0 and out.startswith("usage: bine") and err == ""
+    version = "%d.%d.%d" % sys.version_info[:3]
+    for option in "-V", "--version":
+        code, out, err = run(BINE, option)
+        assert code == 0 and re.fullmatch(r"bine \d+\.\d+\.\d+ \(CPython " + re.escape(version) + r"\S*\)\n", out), out
+
+
+def test_what_is_no_option_is_two():
+    for args in ("--nonsense",), ("-Z",), ("-c",), ("-m",):
+        code, out, err = run(BINE, *args)
+        assert code == 2 and out == "" and "Try 'bine --help'" in err, (args, code, out, err)
+        assert run(PYTHON, *args)[0] == 2
+
+
+def test_the_interpreter_is_configured_as_pythons():
+    same("-c", "import sys; print(sys.flags.isolated, sys.flags.no_site, sys.flags.utf8_mode, sys.stdout.encoding,"
+               " sys.getfilesystemencoding(), sys.prefix, sys.exec_prefix)")
+    same("-c", "import sys; print(sys.path)")
+
+
+def test_warnings_and_environment_are_heeded():
+    os.environ["PYTHONPATH"] = str(FOLDER / "elsewhere")
+    write("elsewhere/friend.py", "x = 6")
+    same("-c", "import friend; print(friend.x)")
+    os.environ["PYTHONUTF8"] = "1"
+    same("-c", "import sys; print(sys.flags.utf8_mode)")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[2]]()

@@ -1,0 +1,586 @@
+/* Deferreds: settled once, from anywhere; waited for by whoever wants. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static bine_deferred *deferred;
+static bine_resolver *resolver;
+static atomic_size_t destroyed;
+static int cancels;
+
+static void destroy(void *pointer)
+{
+    (void)pointer;
+    atomic_fetch_add(&destroyed, 1);
+}
+
+static bine_value *counted(void)
+{
+    return bine_value_pointer(&destroyed, "thing", destroy);
+}
+
+static void new_pair(bine *rt, bine_on_cancel on_cancel)
+{
+    CHECK_OK(bine_deferred_new(rt, on_cancel, &cancels, &deferred, &resolver));
+}
+
+/* wait(seconds): bine_wait() in a host function, on the script's stack. Its value, or the name of
+ * the status as text. Negative: no limit. */
+static int wait_here(bine_call *call, void *user)
+{
+    double seconds = bine_arg_f64(call, 0);
+    bine_value *value = (bine_value *)user;
+    int status = bine_wait(deferred, seconds < 0 ? -1 : (int64_t)(seconds * 1e9), &value);
+
+    (void)user;
+    if (status != BINE_OK) {
+        CHECK(value == NULL);
+        return bine_return(call, bine_value_str(bine_err_name(status)));
+    }
+    return bine_return(call, value);
+}
+
+static bine *open_waiting(void)
+{
+    bine *rt = open_runtime();
+
+    CHECK_OK(bine_def(rt, "host", "wait(seconds: float = -1) -> object", wait_here, NULL, NULL));
+    return rt;
+}
+
+static void close_waiting(bine *rt)
+{
+    bine_deferred_release(deferred);
+    deferred = NULL;
+    close_runtime(rt);
+}
+
+/* ---- settling ---- */
+
+TEST(a_new_deferred_is_pending)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_EQ(bine_deferred_state(deferred), 0);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(resolve_reject_and_drop_settle_each_in_its_way)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_resolve(resolver, bine_value_i64(5)));
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    bine_deferred_release(deferred);
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, BINE_EIO, "gone"));
+    CHECK_EQ(bine_deferred_state(deferred), BINE_EIO);
+    bine_deferred_release(deferred);
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, -1234, NULL));
+    CHECK_EQ(bine_deferred_state(deferred), -1234);
+    bine_deferred_release(deferred);
+    new_pair(rt, NULL);
+    bine_resolver_drop(resolver);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_EBROKEN);
+    bine_resolver_drop(NULL);
+    close_waiting(rt);
+}
+
+TEST(settling_wakes_nobody_inside_the_call)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    start_script(rt, "import host; got = 0; got = host.wait()");
+    settle(rt);
+    CHECK_OK(bine_resolve(resolver, bine_value_i64(5)));
+    CHECK_EQ(script_int("got"), 0);
+    settle(rt);
+    CHECK_EQ(script_int("got"), 5);
+    close_waiting(rt);
+}
+
+TEST(each_of_several_waiters_gets_a_value_of_its_own)
+{
+    bine *rt = open_waiting();
+    bine_value *dict = bine_value_dict();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_value_set(dict, "a", bine_value_i64(1)));
+    start_script(rt, "import bine, host\n"
+                     "order = []\n"
+                     "def go(i):\n"
+                     "    value = host.wait()\n"
+                     "    order.append(i)\n"
+                     "    return value\n"
+                     "all = [bine.spawn(go, i) for i in range(4)]\n"
+                     "values = [t.join() for t in all]\n");
+    settle(rt);
+    CHECK_OK(bine_resolve(resolver, dict));
+    settle(rt);
+    CHECK(script_true("values == [{'a': 1}] * 4"));
+    CHECK(script_true("len(set(map(id, values))) == 4"));
+    CHECK(script_true("order == [0, 1, 2, 3]"));
+    close_waiting(rt);
+}
+
+TEST(one_who_comes_late_finds_the_result_at_once)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_resolve(resolver, bine_value_str("there")));
+    run_script(rt, "import host; a = host.wait(); b = host.wait(0)");
+    CHECK_STR(script_str("a + b"), "therethere");
+    close_waiting(rt);
+}
+
+static void settle_elsewhere(void *user)
+{
+    const int *how = user;
+
+    switch (*how) {
+    case 0:
+        CHECK_OK(bine_resolve(resolver, bine_value_str("from afar")));
+        break;
+    case 1:
+        CHECK_OK(bine_reject(resolver, BINE_EIO, "lost"));
+        break;
+    default:
+        bine_resolver_drop(resolver);
+    }
+}
+
+TEST(another_thread_settles_and_the_owner_sees_it_at_a_tick)
+{
+    static const char *const said[] = {"from afar", "BINE_EIO", "BINE_EBROKEN"};
+    bine *rt = open_waiting();
+
+    for (int how = 0; how < 3; how++) {
+        new_pair(rt, NULL);
+        start_script(rt, "import host, __main__; __main__.got = None; __main__.got = host.wait()");
+        settle(rt);
+        in_thread(settle_elsewhere, &how);
+        CHECK_EQ(bine_deferred_state(deferred), 0);
+        CHECK(script_true("got is None"));
+        settle(rt);
+        CHECK_STR(script_str("got"), said[how]);
+        bine_deferred_release(deferred);
+    }
+    deferred = NULL;
+    close_waiting(rt);
+}
+
+TEST(a_value_without_memory_rejects)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_STATUS(bine_resolve(resolver, NULL), BINE_ENOMEM);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ENOMEM);
+    close_waiting(rt);
+}
+
+TEST(a_code_that_is_not_negative_rejects_with_einval)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_STATUS(bine_reject(resolver, 0, "fine"), BINE_EINVAL);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_EINVAL);
+    close_waiting(rt);
+}
+
+TEST(null_arguments_are_refused)
+{
+    bine *rt = open_waiting();
+    bine_value *value = NULL;
+    bine_deferred *d;
+    bine_resolver *r;
+
+    CHECK_STATUS(bine_resolve(NULL, counted()), BINE_EINVAL);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_STATUS(bine_reject(NULL, BINE_EIO, "x"), BINE_EINVAL);
+    CHECK_STATUS(bine_wait(NULL, 0, &value), BINE_EINVAL);
+    CHECK_STATUS(bine_deferred_cancel(NULL), BINE_EINVAL);
+    CHECK_STATUS(bine_deferred_new(NULL, NULL, NULL, &d, &r), BINE_EINVAL);
+    CHECK(d == NULL && r == NULL);
+    CHECK_STATUS(bine_deferred_new(rt, NULL, NULL, NULL, &r), BINE_EINVAL);
+    bine_deferred_release(NULL);
+    close_waiting(rt);
+}
+
+TEST(a_value_nobody_fetched_is_freed_with_the_deferred)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_resolve(resolver, counted()));
+    CHECK_EQ(atomic_load(&destroyed), 0);
+    bine_deferred_release(deferred);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    new_pair(rt, NULL);
+    bine_deferred_release(deferred); /* before its result */
+    CHECK_OK(bine_resolve(resolver, counted()));
+    CHECK_EQ(atomic_load(&destroyed), 2);
+    deferred = NULL;
+    close_waiting(rt);
+}
+
+static void resolve_counted(void *user)
+{
+    (void)user;
+    CHECK_OK(bine_resolve(resolver, counted()));
+}
+
+TEST(a_value_under_way_at_the_close_is_freed)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    in_thread(resolve_counted, NULL);
+    bine_deferred_release(deferred);
+    deferred = NULL;
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(atomic_load(&destroyed), 1);
+}
+
+/* ---- waiting ---- */
+
+TEST(off_a_micro_thread_nobody_can_wait)
+{
+    bine *rt = open_waiting();
+    bine_value *value = (bine_value *)rt;
+
+    new_pair(rt, NULL);
+    CHECK_STATUS(bine_wait(deferred, 0, &value), BINE_EMICRO);
+    CHECK(value == NULL);
+    CHECK_STATUS(bine_sleep(0), BINE_EMICRO);
+    CHECK_STATUS(bine_yield(), BINE_EMICRO);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+static int task_status;
+
+static void wait_in_task(bine *rt, void *user)
+{
+    (void)rt;
+    (void)user;
+    task_status = bine_wait(deferred, -1, NULL);
+}
+
+TEST(a_task_cannot_wait)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_post(rt, wait_in_task, NULL, NULL));
+    settle(rt);
+    CHECK_STATUS(task_status, BINE_EMICRO);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(a_time_out_abandons_the_wait_and_not_the_work)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    start_script(rt, "import host; first = host.wait(2); second = host.wait()");
+    settle(rt);
+    crank(2 * SECOND);
+    settle(rt);
+    CHECK_STR(script_str("first"), "BINE_ETIMEDOUT");
+    CHECK_EQ(bine_deferred_state(deferred), 0);
+    CHECK_OK(bine_resolve(resolver, bine_value_str("late")));
+    settle(rt);
+    CHECK_STR(script_str("second"), "late");
+    close_waiting(rt);
+}
+
+TEST(a_wait_of_no_time_looks_and_goes_on)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    run_script(rt, "import host; a = host.wait(0)");
+    CHECK_STR(script_str("a"), "BINE_ETIMEDOUT");
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(a_result_and_the_time_out_in_one_tick_count_as_the_result)
+{
+    bine *rt = open_waiting();
+    int how = 0;
+
+    new_pair(rt, NULL);
+    start_script(rt, "import host; a = host.wait(2)");
+    settle(rt);
+    crank(2 * SECOND);
+    in_thread(settle_elsewhere, &how);
+    settle(rt);
+    CHECK_STR(script_str("a"), "from afar");
+    close_waiting(rt);
+}
+
+TEST(cancelling_the_waiter_leaves_the_deferred_alone)
+{
+    bine *rt = open_waiting();
+    bine_micro *micro;
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_run_string(rt, "import host; a = host.wait()", "x", &micro));
+    settle(rt);
+    CHECK_OK(bine_micro_cancel(micro));
+    settle(rt);
+    CHECK_STR(script_str("a"), "BINE_ECANCELED");
+    CHECK_EQ(bine_deferred_state(deferred), 0);
+    bine_micro_release(micro);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(the_waiter_keeps_the_deferred_alive)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    start_script(rt, "import host; a = host.wait()");
+    settle(rt);
+    bine_deferred_release(deferred);
+    deferred = NULL;
+    CHECK_OK(bine_resolve(resolver, bine_value_i64(9)));
+    settle(rt);
+    CHECK_EQ(script_int("a"), 9);
+    close_waiting(rt);
+}
+
+/* ---- cancelling ---- */
+
+static void count_cancel(bine_resolver *r, void *user)
+{
+    CHECK(r == resolver);
+    CHECK(user == &cancels);
+    CHECK(bine_micro_current() == NULL);
+    cancels++;
+}
+
+TEST(cancel_calls_the_canceller_once_in_a_tick_and_rejects)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    start_script(rt, "import host; a = host.wait()");
+    settle(rt);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    CHECK_OK(bine_deferred_cancel(deferred));
+    CHECK_EQ(cancels, 0);
+    CHECK_EQ(bine_deferred_state(deferred), 0);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ECANCELED);
+    CHECK_STR(script_str("a"), "BINE_ECANCELED");
+    CHECK_STATUS(bine_deferred_cancel(deferred), BINE_ESETTLED);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ESETTLED);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    close_waiting(rt);
+}
+
+TEST(cancel_without_a_canceller_rejects)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ECANCELED);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+static void settle_late_elsewhere(void *user)
+{
+    (void)user;
+    CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ESETTLED);
+}
+
+TEST(settling_after_the_cancel_on_another_thread_frees_the_value)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    settle(rt);
+    in_thread(settle_late_elsewhere, NULL);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    close_waiting(rt);
+}
+
+static void resolve_in_canceller(bine_resolver *r, void *user)
+{
+    (void)user;
+    cancels++;
+    CHECK_OK(bine_resolve(r, bine_value_str("what there was so far")));
+}
+
+TEST(a_result_given_in_the_canceller_wins)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, resolve_in_canceller);
+    start_script(rt, "import host; a = host.wait()");
+    settle(rt);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    CHECK_STR(script_str("a"), "what there was so far");
+    close_waiting(rt);
+}
+
+static void reject_in_canceller(bine_resolver *r, void *user)
+{
+    (void)user;
+    CHECK_OK(bine_reject(r, -2000, "stopped"));
+}
+
+TEST(a_rejection_given_in_the_canceller_wins)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, reject_in_canceller);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), -2000);
+    close_waiting(rt);
+}
+
+TEST(a_result_before_the_cancels_turn_wins_and_the_canceller_is_not_called)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    CHECK_OK(bine_resolve(resolver, bine_value_i64(1)));
+    settle(rt);
+    CHECK_EQ(cancels, 0);
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    close_waiting(rt);
+}
+
+TEST(a_result_on_its_way_from_another_thread_wins_over_a_cancel)
+{
+    bine *rt = open_waiting();
+    int how = 0;
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    in_thread(settle_elsewhere, &how);
+    settle(rt);
+    CHECK_EQ(cancels, 0);
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    close_waiting(rt);
+}
+
+TEST(cancelling_what_has_its_result_is_refused)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_resolve(resolver, bine_value_i64(1)));
+    CHECK_STATUS(bine_deferred_cancel(deferred), BINE_ESETTLED);
+    settle(rt);
+    CHECK_EQ(cancels, 0);
+    close_waiting(rt);
+}
+
+TEST(a_cancel_outstanding_at_the_close_frees_everything)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    bine_deferred_release(deferred);
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(cancels, 0); /* no callback of a closing runtime */
+    CHECK(bine_resolve(resolver, counted()) != BINE_OK);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+}
+
+/* ---- many ---- */
+
+enum { MANY = 10000, THREADS = 8 };
+
+static bine_resolver *many[MANY];
+
+static void resolve_share(size_t index)
+{
+    for (size_t i = index; i < MANY; i += THREADS)
+        CHECK_OK(bine_resolve(many[i], bine_value_i64((int64_t)i)));
+}
+
+static int64_t next_one;
+
+/* Waits for the next of the ten thousand. */
+static int take_one(bine_call *call, void *user)
+{
+    (void)user;
+    return bine_defer(call, NULL, &many[next_one++]);
+}
+
+static void *resolve_all(void *user)
+{
+    (void)user;
+    in_threads(THREADS, resolve_share);
+    return NULL;
+}
+
+TEST(eight_threads_resolve_ten_thousand_deferreds)
+{
+    bine_tick_info info = {.struct_size = sizeof info};
+    pthread_t thread;
+    bine *rt = open_runtime();
+
+    CHECK_OK(bine_def(rt, "host", "take() -> int", take_one, NULL, NULL));
+    start_script(rt, "import bine, host\n"
+                     "got = []\n"
+                     "def go(i): got.append((i, host.take()))\n"
+                     "for i in range(10000): bine.spawn(go, i)\n");
+    settle(rt);
+    CHECK_EQ(next_one, MANY);
+    CHECK_EQ(pthread_create(&thread, NULL, resolve_all, NULL), 0);
+    do
+        CHECK_OK(bine_tick(rt, 0, &info));
+    while (info.alive > 0);
+    pthread_join(thread, NULL);
+    CHECK(script_true("len(got) == 10000 and all(a == b for a, b in got)"));
+    close_runtime(rt);
+}
+
+static bine_deferred *loose[MANY];
+
+TEST(ten_thousand_deferreds_are_settled_while_their_consumers_go)
+{
+    pthread_t thread;
+    bine *rt = open_runtime();
+
+    for (size_t i = 0; i < MANY; i++)
+        CHECK_OK(bine_deferred_new(rt, NULL, NULL, &loose[i], &many[i]));
+    CHECK_EQ(pthread_create(&thread, NULL, resolve_all, NULL), 0);
+    for (size_t i = 0; i < MANY; i++) {
+        if (i % 100 == 0)
+            CHECK_OK(bine_tick(rt, 0, NULL));
+        bine_deferred_release(loose[i]);
+    }
+    pthread_join(thread, NULL);
+    close_runtime(rt);
+}
