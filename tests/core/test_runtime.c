@@ -445,8 +445,9 @@ TEST(interrupt_ends_a_run_that_waits)
     target = open_runtime();
     CHECK_OK(bine_def(target, "host", "interrupt_soon() -> None", interrupt_soon, NULL, NULL));
     start_script(target, "import bine, host\n"
-                         "host.interrupt_soon()\n"
-                         "try: bine.sleep(1000)\n"
+                         "try:\n"
+                         "    host.interrupt_soon()\n"
+                         "    bine.sleep(1000)\n"
                          "except KeyboardInterrupt: got = 1\n");
     CHECK_EQ(bine_run(target, BINE_RUN_DEFAULT), 0);
     pthread_join(interrupter, NULL);
