@@ -6,6 +6,7 @@ alike and compares what comes out; nothing here waits by the clock.
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -353,4 +354,7 @@ def test_warnings_and_environment_are_heeded():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[2]]()
+    try:
+        globals()[sys.argv[2]]()
+    finally:
+        shutil.rmtree(FOLDER)
