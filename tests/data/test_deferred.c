@@ -372,6 +372,28 @@ static void count_cancel(bine_resolver *r, void *user)
     cancels++;
 }
 
+static void count_task(bine *rt, void *user)
+{
+    (void)rt;
+    (void)user;
+    task_status = 7;
+}
+
+TEST(cancelling_twice_disturbs_no_one_in_line)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    CHECK_OK(bine_post(rt, count_task, NULL, NULL));
+    CHECK_OK(bine_deferred_cancel(deferred));
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(task_status, 7);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
 TEST(cancel_calls_the_canceller_once_in_a_tick_and_rejects)
 {
     bine *rt = open_waiting();
