@@ -32,7 +32,7 @@ typedef enum bine_log_level { BINE_LOG_INFO, BINE_LOG_WARNING, BINE_LOG_ERROR } 
  * script has touched cost. See docs/guide/stacks.md for what each bears. */
 typedef enum bine_stack_class {
     BINE_STACK_DEFAULT, /* 8 MiB: what fits the main thread of python3 fits here */
-    BINE_STACK_SMALL,   /* 128 KiB: 100,000 micro-threads of shallow scripts, below 5 KiB each */
+    BINE_STACK_SMALL,   /* 128 KiB (3.13: 256): 100,000 micro-threads of shallow scripts, below 5 KiB each */
     BINE_STACK_LARGE    /* 64 MiB: recursion 25,000 calls deep, whatever they go through */
 } bine_stack_class;
 

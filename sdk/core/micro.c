@@ -21,8 +21,8 @@ static void outermost(void *arg);
 static bine__fiber *fiber_of(bine *rt, const bine__micro *micro)
 {
     if (micro->loan != NULL)
-        return &micro->loan->fiber;
-    return micro->slot != NULL ? &micro->slot->fiber : &rt->host_fiber;
+        return BINE__FIBER(micro->loan);
+    return micro->slot != NULL ? BINE__FIBER(micro->slot) : &rt->host_fiber;
 }
 
 /* Leaves the running stack for `to`; returns when somebody switches back. `self` is the one that
@@ -56,7 +56,7 @@ static bool start(bine *rt, bine__micro *micro)
     if (slot == NULL)
         return false;
     micro->slot = slot;
-    micro->sp = bine__switch_prepare(slot->high, outermost, rt);
+    micro->sp = bine__switch_prepare(bine__stack_high(&rt->stacks, slot), outermost, rt);
     return true;
 }
 
@@ -114,21 +114,21 @@ static void outermost(void *arg)
     bine__pyroot root;
     bine__pystart begin = {
         .stack_low = slot->low,
-        .stack_high = slot->high,
-        .chunk = slot->high,
-        .chunk_size = slot->data_size,
+        .stack_high = bine__stack_high(&rt->stacks, slot),
+        .chunk = bine__stack_high(&rt->stacks, slot),
+        .chunk_size = rt->stacks.data_size,
         .context = self->context,
         .id = self->id,
         .recursion_cap = self->recursion_cap,
     };
 
-    bine__fiber_enter(&slot->fiber);
+    bine__fiber_enter(BINE__FIBER(slot));
     if (rt->cxa_globals != NULL)
         memset(rt->cxa_globals(), 0, sizeof(cxa_state));
     self->context = NULL;
     bine__pystate_start(t, &root, &begin);
 
-    self->entry(self);
+    bine__python_run(self);
 
     self->no_wait++; /* destructors of its thread-locals run here */
     bine__pystate_clear(t);
@@ -136,14 +136,14 @@ static void outermost(void *arg)
     self->saved = NULL;
     self->done = true;
     unlink_living(rt, self);
-    self->ended(self); /* `self` may be gone now */
+    bine__python_ended(self); /* `self` may be gone now */
     bine__pystate_clear(t);
 
     /* First the next one's stack, then give this one away: they must not be the same. */
     to = next(rt);
     bine__stack_give(&rt->stacks, slot);
     rt->current = to;
-    bine__fiber_leave(&slot->fiber, fiber_of(rt, to), 1);
+    bine__fiber_leave(BINE__FIBER(slot), fiber_of(rt, to), 1);
     bine__switch(&unused, to->sp);
     abort();
 }
@@ -195,11 +195,11 @@ void bine__micro_resume(bine *rt, bine__job *job)
         return;
     }
     /* Cancelled before its first turn, or no stack: without one, its entry just ends it. */
-    micro->entry(micro);
+    bine__python_run(micro);
     Py_CLEAR(micro->context);
     micro->done = true;
     unlink_living(rt, micro);
-    micro->ended(micro);
+    bine__python_ended(micro);
 }
 
 int bine__can_wait(const bine *rt)
@@ -302,7 +302,7 @@ void bine__wake_all(bine__waiters *among)
 
 void bine__micro_interrupt(bine__micro *micro, unsigned pending)
 {
-    micro->pending |= pending;
+    micro->pending = (uint8_t)(micro->pending | pending);
     if (micro->wait != NULL)
         wake(micro->wait, BINE__INTERRUPTED);
 }
@@ -324,9 +324,9 @@ static void run_errand(void *arg)
     errand *e = arg;
     void *unused;
 
-    bine__fiber_enter(&e->slot->fiber);
+    bine__fiber_enter(BINE__FIBER(e->slot));
     e->fn(e->arg);
-    bine__fiber_leave(&e->slot->fiber, &e->micro->slot->fiber, 1);
+    bine__fiber_leave(BINE__FIBER(e->slot), BINE__FIBER(e->micro->slot), 1);
     bine__switch(&unused, e->back);
     abort();
 }
@@ -343,11 +343,11 @@ int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg)
     e.slot = bine__stack_take(&rt->large);
     if (e.slot == NULL)
         return -1;
-    bine__loan_begin(rt->tstate, e.micro, e.slot, &loan);
+    bine__loan_begin(rt->tstate, e.micro, e.slot->low, bine__stack_high(&rt->large, e.slot), &loan);
     e.micro->loan = e.slot;
-    bine__fiber_leave(&e.micro->slot->fiber, &e.slot->fiber, 0);
-    bine__switch(&e.back, bine__switch_prepare(e.slot->high, run_errand, &e));
-    bine__fiber_enter(&e.micro->slot->fiber);
+    bine__fiber_leave(BINE__FIBER(e.micro->slot), BINE__FIBER(e.slot), 0);
+    bine__switch(&e.back, bine__switch_prepare(bine__stack_high(&rt->large, e.slot), run_errand, &e));
+    bine__fiber_enter(BINE__FIBER(e.micro->slot));
     e.micro->loan = NULL;
     bine__loan_end(rt->tstate, e.micro, &loan);
     bine__stack_give(&rt->large, e.slot);

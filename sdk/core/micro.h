@@ -31,19 +31,15 @@ typedef struct bine__micro {
     bine__slot *loan;                  /* the larger stack it is on for a while, or NULL */
     struct bine__wait *wait;           /* what it is parked on */
     bine *rt;
-    /* Runs it on its own stack. Called without one (slot NULL) when it is not to begin: it was
-     * cancelled first, or there is no stack to be had. */
-    void (*entry)(struct bine__micro *self);
-    void (*ended)(struct bine__micro *self); /* the last thing, `done`; may free it */
-    PyObject *context;                       /* to start with; NULL: empty */
-    struct bine__micro *older;               /* all that live, in the order of spawning */
+    PyObject *context;         /* to start with; NULL: empty */
+    struct bine__micro *older; /* all that live, in the order of spawning */
     struct bine__micro *newer;
     uint64_t id;
-    unsigned pending; /* BINE__CANCEL and so on */
-    unsigned no_wait; /* counts reasons why it must not wait now; the host's is never 0 */
-    bool told;        /* what is pending has been raised in it before */
-    bool done;        /* it has ended, or was never spawned */
     int recursion_cap;
+    uint8_t pending; /* BINE__CANCEL and so on */
+    uint8_t no_wait; /* counts reasons why it must not wait now; the host's is never 0 */
+    bool told;       /* what is pending has been raised in it before */
+    bool done;       /* it has ended, or was never spawned */
 } bine__micro;
 
 typedef enum bine__outcome {
@@ -70,8 +66,8 @@ typedef struct bine__wait {
     bine__outcome outcome;
 } bine__wait;
 
-/* Makes a new micro-thread ready to run for the first time; the caller fills in entry, ended and
- * context before. BINE_ECLOSED when the runtime is shutting down. */
+/* Makes a new micro-thread ready to run for the first time; the caller fills in context before. BINE_ECLOSED
+ * when the runtime is shutting down. */
 int bine__micro_spawn(bine *rt, bine__micro *micro);
 
 bine_micro_state bine__micro_state(const bine__micro *micro);

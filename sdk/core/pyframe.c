@@ -11,10 +11,9 @@
 #endif
 
 /* Kept free below any recursion for what is not counted: the parser, which has a limit of its
- * own (0.9 MB were measured), the host's functions, signal handlers. A small stack has no room
- * for the parser. */
+ * own (0.9 MB were measured), the host's functions, signal handlers. Small stacks borrow for the
+ * parser (sdk/python/smallstack.c). */
 #define RESERVE ((size_t)1 << 20)
-#define RESERVE_SMALL ((size_t)32 * 1024)
 
 int bine__recursion_cap(size_t size)
 {
@@ -22,8 +21,8 @@ int bine__recursion_cap(size_t size)
     (void)size;
     return BINE__NO_CAP;
 #else
-    size_t reserve = size > 2 * RESERVE ? RESERVE : RESERVE_SMALL;
-    size_t cap = (size - reserve) / BINE__STACK_BYTES_PER_CALL;
+    size_t cap = size > 2 * RESERVE ? (size - RESERVE) / BINE__STACK_BYTES_PER_CALL
+                                    : (size - BINE__STACK_SMALL_RESERVE) / BINE__STACK_SMALL_BYTES_PER_CALL;
 
 #ifdef BINE__C_RECURSION_LIMIT
     if (cap > BINE__C_RECURSION_LIMIT)
@@ -31,6 +30,11 @@ int bine__recursion_cap(size_t size)
 #endif
     return (int)cap;
 #endif
+}
+
+size_t bine__small_stack_size(void)
+{
+    return BINE__STACK_SMALL_SIZE;
 }
 
 size_t bine__default_stack_size(void)
@@ -196,9 +200,10 @@ static void set_cap(PyThreadState *t, bine__micro *micro, int cap)
 }
 #endif
 
-void bine__loan_begin(PyThreadState *t, bine__micro *micro, const bine__slot *slot, bine__loan *loan)
+void bine__loan_begin(PyThreadState *t, bine__micro *micro, const char *low, const char *high,
+                      bine__loan *loan)
 {
-    int cap = bine__recursion_cap((size_t)(slot->high - slot->low));
+    int cap = bine__recursion_cap((size_t)(high - low));
 
 #if BINE__ONE_RECURSION_COUNTER
     loan->recursion = micro->recursion_cap;
@@ -213,7 +218,7 @@ void bine__loan_begin(PyThreadState *t, bine__micro *micro, const bine__slot *sl
     loan->limits[0] = BINE__IMPL(t)->c_stack_top;
     loan->limits[1] = BINE__IMPL(t)->c_stack_soft_limit;
     loan->limits[2] = BINE__IMPL(t)->c_stack_hard_limit;
-    bine__set_stack_limits(t, slot->low, slot->high);
+    bine__set_stack_limits(t, low, high);
 #endif
 }
 

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 struct bine__micro;
-struct bine__slot;
 
 /* What the thread state said about the micro-thread's own stack while it is on a larger one. */
 typedef struct bine__loan {
@@ -15,16 +14,18 @@ typedef struct bine__loan {
     uintptr_t limits[3];
 } bine__loan;
 
-/* The calls in progress may now go as deep as `slot` bears; and as before again. */
-void bine__loan_begin(PyThreadState *t, struct bine__micro *micro, const struct bine__slot *slot, bine__loan *loan);
+/* The calls in progress may now go as deep as [low, high) bears; and as before again. */
+void bine__loan_begin(PyThreadState *t, struct bine__micro *micro, const char *low, const char *high,
+                      bine__loan *loan);
 void bine__loan_end(PyThreadState *t, struct bine__micro *micro, const bine__loan *loan);
 
 /* How deep a micro-thread's calls may go on a C stack of `size` bytes: CPython's own counters
  * are started so that the stack cannot overflow. */
 int bine__recursion_cap(size_t size);
 
-/* The size of a default stack for this version of CPython, in bytes. */
+/* The sizes of the default and of the small class for this version of CPython, in bytes. */
 size_t bine__default_stack_size(void);
+size_t bine__small_stack_size(void);
 
 /* Lets go of all that the ending micro-thread has put into the thread state; may run Python. */
 void bine__pystate_clear(PyThreadState *t);

@@ -10,7 +10,9 @@
  *                                little more than these copies
  *   BINE__RECURSION_LIMIT/REMAINING(t), and how the depth of the C stack is bounded:
  *     BINE__ONE_RECURSION_COUNTER, BINE__C_RECURSION_LIMIT or BINE__STACK_POINTER_CHECKED
- *   BINE__STACK_DEFAULT_SIZE, BINE__STACK_BYTES_PER_CALL */
+ *   BINE__STACK_DEFAULT_SIZE, BINE__STACK_SMALL_SIZE and, where calls are counted, what a counted
+ *   call takes at most: BINE__STACK_BYTES_PER_CALL, and for small stacks
+ *   BINE__STACK_SMALL_BYTES_PER_CALL beyond BINE__STACK_SMALL_RESERVE */
 #ifndef BINE_CORE_PYSTATE_H
 #define BINE_CORE_PYSTATE_H
 

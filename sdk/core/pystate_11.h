@@ -8,6 +8,9 @@
 #define BINE__ONE_RECURSION_COUNTER 1
 #define BINE__STACK_BYTES_PER_CALL 2560
 #define BINE__STACK_DEFAULT_SIZE ((size_t)8 << 20)
+#define BINE__STACK_SMALL_BYTES_PER_CALL 2560
+#define BINE__STACK_SMALL_RESERVE ((size_t)32 * 1024)
+#define BINE__STACK_SMALL_SIZE ((size_t)128 * 1024)
 
 #define BINE__RECURSION_LIMIT(t) ((t)->recursion_limit)
 #define BINE__RECURSION_REMAINING(t) ((t)->recursion_remaining)

@@ -6,6 +6,9 @@
  * that tests/bench/stack_use measured: 1.7 KB, in list.sort(key=). */
 #define BINE__STACK_BYTES_PER_CALL 2560
 #define BINE__STACK_DEFAULT_SIZE ((size_t)8 << 20)
+#define BINE__STACK_SMALL_BYTES_PER_CALL 2560
+#define BINE__STACK_SMALL_RESERVE ((size_t)32 * 1024)
+#define BINE__STACK_SMALL_SIZE ((size_t)128 * 1024)
 #define BINE__C_RECURSION_LIMIT C_RECURSION_LIMIT
 
 #define BINE__RECURSION_LIMIT(t) ((t)->py_recursion_limit)

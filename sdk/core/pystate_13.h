@@ -7,6 +7,11 @@
  * that tests/bench/stack_use measured: 1.7 KB, in list.sort(key=). */
 #define BINE__STACK_BYTES_PER_CALL 2560
 #define BINE__STACK_DEFAULT_SIZE ((size_t)8 << 20)
+/* Its trashcan defers what is freed with fewer than 100 calls left, for good on a stack that never
+ * has more: so a small stack must bear some more than these. */
+#define BINE__STACK_SMALL_BYTES_PER_CALL 1792
+#define BINE__STACK_SMALL_RESERVE ((size_t)12 * 1024)
+#define BINE__STACK_SMALL_SIZE ((size_t)256 * 1024)
 #define BINE__C_RECURSION_LIMIT Py_C_RECURSION_LIMIT
 
 #define BINE__RECURSION_LIMIT(t) ((t)->py_recursion_limit)

@@ -7,6 +7,7 @@
  * clean RecursionError on any size. */
 #define BINE__STACK_POINTER_CHECKED 1
 #define BINE__STACK_DEFAULT_SIZE ((size_t)4 << 20)
+#define BINE__STACK_SMALL_SIZE ((size_t)128 * 1024)
 
 #define BINE__RECURSION_LIMIT(t) ((t)->py_recursion_limit)
 #define BINE__RECURSION_REMAINING(t) ((t)->py_recursion_remaining)

@@ -289,7 +289,7 @@ static size_t stack_size(bine_stack_class class)
 {
     switch (class) {
     case BINE_STACK_SMALL:
-        return BINE__STACK_SMALL_SIZE;
+        return bine__small_stack_size();
     case BINE_STACK_LARGE:
         return BINE__STACK_LARGE_SIZE;
     default:

@@ -86,6 +86,11 @@ int bine__python_register(void);
 int bine__python_open(bine *rt);
 /* Before finalisation, GIL held: lets go of every Python object. */
 void bine__python_close(bine *rt);
+/* Runs a micro-thread on its own stack. Called without one (slot NULL) when it is not to begin:
+ * it was cancelled first, or there is no stack to be had. */
+void bine__python_run(bine__micro *micro);
+/* The last thing, on the same stack, when it is `done`; may free it. */
+void bine__python_ended(bine__micro *micro);
 /* Before the end, GIL held: reports every error that nobody took. */
 void bine__python_report_failed(bine *rt);
 /* The grace is over, GIL held: logs those that live, with their stacks. */

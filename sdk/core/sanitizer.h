@@ -46,6 +46,13 @@ typedef struct bine__fiber {
 #endif
 } bine__fiber;
 
+/* The fiber of a slot; NULL in builds without these tools, where it takes no room. */
+#if BINE__ASAN || BINE__TSAN
+#define BINE__FIBER(slot) (&(slot)->fiber)
+#else
+#define BINE__FIBER(slot) ((void)(slot), (bine__fiber *)NULL)
+#endif
+
 /* A fiber for the stack of `size` bytes at `low`; 0 for the thread's own stack. */
 static inline void bine__fiber_init(bine__fiber *fiber, const void *low, size_t size)
 {
@@ -55,9 +62,8 @@ static inline void bine__fiber_init(bine__fiber *fiber, const void *low, size_t 
     fiber->size = size;
 #elif BINE__TSAN
     fiber->tsan = size != 0 ? __tsan_create_fiber(0) : __tsan_get_current_fiber();
-#else
-    fiber->unused = 0;
 #endif
+    (void)fiber;
     (void)low;
     (void)size;
 }

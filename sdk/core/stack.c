@@ -42,23 +42,13 @@ void bine__stacks_init(bine__stacks *stacks, size_t slot_size)
 
     if (slot_size < SLOT_MIN)
         slot_size = SLOT_MIN;
+    slot_size = (slot_size + page - 1) / page * page;
     *stacks = (bine__stacks){
-        .slot_size = (slot_size + page - 1) / page * page,
+        .slot_size = slot_size,
+        .data_size = DATA_SIZE + page - HOT_C_SIZE % page,
         .page_size = page,
     };
-}
-
-/* How much of a slot's top is not C stack. */
-static size_t data_size(const bine__stacks *stacks)
-{
-    size_t hot_rest = stacks->page_size - HOT_C_SIZE % stacks->page_size;
-
-    return DATA_SIZE + hot_rest;
-}
-
-size_t bine__stack_c_size(const bine__stacks *stacks)
-{
-    return stacks->slot_size - stacks->page_size - data_size(stacks);
+    stacks->c_size = slot_size - page - stacks->data_size;
 }
 
 static bine__region *region_new(bine__stacks *stacks, size_t count)
@@ -132,10 +122,10 @@ static bine__slot *carve(bine__stacks *stacks)
     slot = &region->slots[region->carved];
     slot->next = NULL;
     slot->low = base + stacks->page_size;
-    slot->high = slot->low + bine__stack_c_size(stacks);
-    slot->data_size = data_size(stacks);
-    bine__fiber_init(&slot->fiber, slot->low, bine__stack_c_size(stacks));
-    slot->valgrind_id = bine__valgrind_stack_register(slot->low, slot->high);
+    bine__fiber_init(BINE__FIBER(slot), slot->low, stacks->c_size);
+#if BINE__VALGRIND
+    slot->valgrind_id = bine__valgrind_stack_register(slot->low, bine__stack_high(stacks, slot));
+#endif
     region->carved++;
     stacks->carved++;
     return slot;
@@ -162,7 +152,7 @@ bine__slot *bine__stack_take(bine__stacks *stacks)
         slot = carve(stacks);
     if (slot == NULL)
         return NULL;
-    bine__fiber_renew(&slot->fiber);
+    bine__fiber_renew(BINE__FIBER(slot));
     stacks->in_use++;
     return slot;
 }
@@ -172,9 +162,9 @@ BINE__NO_ASAN static bool went_deep(const bine__stacks *stacks, const bine__slot
 {
     const uintptr_t *probe;
 
-    if (bine__stack_c_size(stacks) <= DEEP)
+    if (stacks->c_size <= DEEP)
         return false;
-    probe = (const uintptr_t *)(const void *)(slot->high - DEEP);
+    probe = (const uintptr_t *)(const void *)(bine__stack_high(stacks, slot) - DEEP);
     bine__valgrind_mark_defined(probe, 8 * sizeof *probe);
     return (probe[0] | probe[1] | probe[2] | probe[3] | probe[4] | probe[5] | probe[6] | probe[7]) != 0;
 }
@@ -183,7 +173,7 @@ void bine__stack_give(bine__stacks *stacks, bine__slot *slot)
 {
     stacks->in_use--;
     if (went_deep(stacks, slot))
-        madvise(slot->low, (size_t)(slot->high - DEEP / 2 - slot->low), MADV_DONTNEED);
+        madvise(slot->low, stacks->c_size - DEEP / 2, MADV_DONTNEED);
     if (stacks->warm_count < WARM_MAX) {
         slot->next = stacks->warm;
         stacks->warm = slot;
@@ -201,8 +191,10 @@ void bine__stacks_deinit(bine__stacks *stacks)
 
         stacks->regions = region->next;
         for (size_t i = 0; i < region->carved; i++) {
+#if BINE__VALGRIND
             bine__valgrind_stack_deregister(region->slots[i].valgrind_id);
-            bine__fiber_deinit(&region->slots[i].fiber);
+#endif
+            bine__fiber_deinit(BINE__FIBER(&region->slots[i]));
         }
         munmap(region->base, region->size);
         free(region);

@@ -18,21 +18,23 @@
 typedef struct bine__slot {
     struct bine__slot *next; /* in the pool */
     char *low;               /* of the C stack, above the guard page */
-    char *high;              /* of the C stack; the data stack begins here */
-    size_t data_size;        /* of the data stack, in bytes */
+#if BINE__VALGRIND
     unsigned valgrind_id;
+#endif
+#if BINE__ASAN || BINE__TSAN
     bine__fiber fiber;
+#endif
 } bine__slot;
 
-/* In bytes. The size of the default class depends on the version of CPython. The closer the
- * slots lie, the more of them share a page of the page table: that is what small is about. */
-#define BINE__STACK_SMALL_SIZE ((size_t)128 * 1024)
+/* In bytes. The sizes of the other classes depend on the version of CPython. */
 #define BINE__STACK_LARGE_SIZE ((size_t)64 << 20)
 
 struct bine__region;
 
 typedef struct bine__stacks {
     size_t slot_size;
+    size_t c_size;    /* of that, the C stack */
+    size_t data_size; /* and the data stack */
     size_t page_size;
     struct bine__region *regions;
     bine__slot *warm; /* free, pages possibly in memory */
@@ -55,7 +57,15 @@ void bine__stack_give(bine__stacks *stacks, bine__slot *slot);
 /* Unmaps everything. No slot may be in use. */
 void bine__stacks_deinit(bine__stacks *stacks);
 
-/* The C stack that a slot of this size offers, in bytes. */
-size_t bine__stack_c_size(const bine__stacks *stacks);
+/* The C stack that a slot of this size offers, in bytes; the data stack begins where it ends. */
+static inline size_t bine__stack_c_size(const bine__stacks *stacks)
+{
+    return stacks->c_size;
+}
+
+static inline char *bine__stack_high(const bine__stacks *stacks, const bine__slot *slot)
+{
+    return slot->low + stacks->c_size;
+}
 
 #endif

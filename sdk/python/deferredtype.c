@@ -4,7 +4,8 @@
 #include <stddef.h>
 
 typedef struct deferred_object {
-    PyObject_HEAD bine *rt;
+    PyObject_HEAD
+    bine *rt;
     bine_deferred *deferred;
 } deferred_object;
 

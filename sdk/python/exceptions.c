@@ -164,7 +164,7 @@ PyObject *bine__raise_pending(bine *rt)
 
         micro->thrown = NULL;
         if (micro->timeouts_due == NULL)
-            micro->core.pending &= ~(unsigned)BINE__THROW;
+            micro->core.pending &= (uint8_t)~BINE__THROW;
         bine__raise(thrown);
     } else if (pending & BINE__THROW) {
         bine__raise_timeout(micro);
@@ -178,10 +178,10 @@ int bine__python_interrupted(bine *rt)
 
     (void)rt;
     if (micro->core.pending & BINE__SIGNAL) {
-        micro->core.pending &= ~(unsigned)BINE__SIGNAL;
+        micro->core.pending &= (uint8_t)~BINE__SIGNAL;
         if (PyErr_CheckSignals() != 0) {
             Py_XSETREF(micro->thrown, bine__take_exception());
-            micro->core.pending |= BINE__THROW;
+            micro->core.pending |= (uint8_t)BINE__THROW;
         }
     }
     return micro->core.pending == 0 ? 0 : -1;

@@ -26,7 +26,8 @@ enum {
 };
 
 typedef struct host_function {
-    PyObject_HEAD vectorcallfunc vectorcall;
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
     bine *rt;
     bine_fn function;
     void *user;

@@ -129,7 +129,7 @@ static void raise_not_begun(bine_micro *self)
         PyErr_SetString(PyExc_MemoryError, "no address space or no mapping left for a micro-thread's stack");
 }
 
-static void entry(bine__micro *core)
+void bine__python_run(bine__micro *core)
 {
     bine_micro *self = of_core(core);
 
@@ -147,26 +147,28 @@ static void link_failed(bine_micro *self)
 {
     bine__python *py = self->core.rt->python;
 
-    self->prev_failed = NULL;
-    self->next_failed = py->failed;
+    self->core.older = py->failed == NULL ? NULL : &py->failed->core;
+    self->core.newer = NULL;
     if (py->failed != NULL)
-        py->failed->prev_failed = self;
+        py->failed->core.newer = &self->core;
     py->failed = self;
 }
 
 void bine__micro_take_error(bine_micro *self)
 {
     bine__python *py = self->core.rt->python;
+    bine__micro *older = self->core.older;
+    bine__micro *newer = self->core.newer;
 
     if (self->error == NULL || self->error_taken || !self->core.done)
         return;
     self->error_taken = true;
-    if (self->prev_failed != NULL)
-        self->prev_failed->next_failed = self->next_failed;
+    if (newer != NULL)
+        newer->older = older;
     else if (py->failed == self)
-        py->failed = self->next_failed;
-    if (self->next_failed != NULL)
-        self->next_failed->prev_failed = self->prev_failed;
+        py->failed = older == NULL ? NULL : of_core(older);
+    if (older != NULL)
+        older->newer = newer;
 }
 
 /* Ctrl-C met whichever micro-thread was running; it is meant for the main script. */
@@ -189,7 +191,7 @@ static bool pass_on_interrupt(bine_micro *self)
 }
 
 /* Whoever holds it from now on wants its result or its name, nothing else. */
-static void ended(bine__micro *core)
+void bine__python_ended(bine__micro *core)
 {
     bine_micro *self = of_core(core);
 
@@ -221,8 +223,6 @@ static bine_micro *new_micro(bine *rt)
     memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
     self->core.done = true; /* until it is spawned */
     self->core.rt = rt;
-    self->core.entry = entry;
-    self->core.ended = ended;
     return self;
 }
 
@@ -612,7 +612,8 @@ static PyType_Spec micro_spec = {
 /* ---- await ---- */
 
 typedef struct awaiting {
-    PyObject_HEAD PyObject *target;
+    PyObject_HEAD
+    PyObject *target;
     PyObject *(*finish)(PyObject *target);
 } awaiting;
 

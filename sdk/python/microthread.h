@@ -9,25 +9,24 @@
 struct bine__timeout;
 
 struct bine_micro {
-    PyObject_HEAD bine__micro core;
+    PyObject_HEAD
+    bine__micro core;   /* when it has ended, older and newer link those with an error to take */
     PyObject *function; /* until it has ended */
     PyObject *args;     /* a tuple, the values of keyword arguments last; NULL: none */
     PyObject *kwnames;  /* their names, or NULL */
     PyObject *decimal;  /* the decimal context to start with, or NULL */
     PyObject *result;
-    PyObject *error; /* what it raised */
-    PyObject *name;  /* when not `named`: what to make it from when asked for, or NULL */
-    bool named;
+    PyObject *error;    /* what it raised */
+    PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
+    PyObject *name;     /* when not `named`: what to make it from when asked for, or NULL */
     PyCodeObject *site; /* who spawned it; NULL: the host */
     int site_offset;
+    bool named;
     bool error_taken;                   /* somebody has seen `error` */
-    PyObject *thrown;                   /* to be raised at its wait, see BINE__THROW */
     struct bine__timeout *timeouts;     /* entered, the innermost first; a hold on each */
     struct bine__timeout *timeouts_due; /* those that are over, in that order */
     bine__waiters joiners;
     void *data; /* the host's */
-    bine_micro *next_failed;
-    bine_micro *prev_failed;
     PyObject *weakrefs;
 };
 

@@ -148,7 +148,9 @@ static int fill(bine *rt)
 
     py->module = PyImport_ImportModule("bine");
     py->host_modules = PyDict_New();
-    if (py->module == NULL || py->host_modules == NULL || bine__add_exceptions(py) != 0)
+    py->sources = PyDict_New();
+    if (py->module == NULL || py->host_modules == NULL || py->sources == NULL ||
+        bine__add_exceptions(py) != 0)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 ||
         bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
@@ -188,6 +190,7 @@ void bine__python_close(bine *rt)
      * still meet them. */
     restore_recursion_limit(rt->python);
     Py_CLEAR(rt->python->host_modules);
+    Py_CLEAR(rt->python->sources);
     Py_CLEAR(rt->python->module);
 }
 

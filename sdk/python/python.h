@@ -25,7 +25,8 @@ typedef struct bine__python {
     PyTypeObject *function_type;
     PyObject *host_modules;        /* name -> module made by bine_def() */
     PyObject *set_recursion_limit; /* CPython's own, where ours stands in for it; or NULL */
-    PyObject *compilers[3]; /* CPython\'s own compile, eval and exec, or NULL */
+    PyObject *sources;             /* name -> source of the scripts that are strings, for tracebacks */
+    PyObject *compilers[3];        /* CPython\'s own compile, eval and exec, or NULL */
     bine_micro *failed;            /* ended with an error that nobody has taken yet */
 } bine__python;
 
@@ -97,6 +98,9 @@ void bine__raise_timeout(bine_micro *micro);
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);
 
 /* ---- report.c ---- */
+
+/* Has tracebacks show the lines of scripts that are strings. Exceptions are kept out. */
+void bine__publish_sources(bine__python *py);
 
 /* Has `exception` (taken), which ended `micro`, told to the host, at a turn of its own. */
 void bine__report_later(bine *rt, bine_micro *micro, PyObject *exception);

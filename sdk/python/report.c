@@ -94,6 +94,43 @@ static int add_frames(owned_error *error, PyObject *exception)
     return status;
 }
 
+/* linecache's entry for `source`: its size, no date, its lines, its name. New. */
+static PyObject *cache_entry(PyObject *name, PyObject *source)
+{
+    PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(source), PyBytes_GET_SIZE(source), "replace");
+    PyObject *lines = text == NULL ? NULL : PyUnicode_Splitlines(text, 1);
+    PyObject *entry = lines == NULL ? NULL
+                                    : Py_BuildValue("(nOOO)", PyBytes_GET_SIZE(source), Py_None, lines, name);
+
+    Py_XDECREF(lines);
+    Py_XDECREF(text);
+    return entry;
+}
+
+/* Not before an error is to be shown: linecache takes some milliseconds to import. */
+void bine__publish_sources(bine__python *py)
+{
+    PyObject *module = PyDict_GET_SIZE(py->sources) == 0 ? NULL : PyImport_ImportModule("linecache");
+    PyObject *cache = module == NULL ? NULL : PyObject_GetAttrString(module, "cache");
+    PyObject *name;
+    PyObject *source;
+    Py_ssize_t at = 0;
+
+    while (cache != NULL && PyDict_Next(py->sources, &at, &name, &source)) {
+        PyObject *entry = cache_entry(name, source);
+
+        if (entry != NULL)
+            PyObject_SetItem(cache, name, entry);
+        PyErr_Clear();
+        Py_XDECREF(entry);
+    }
+    if (cache != NULL)
+        PyDict_Clear(py->sources);
+    PyErr_Clear();
+    Py_XDECREF(cache);
+    Py_XDECREF(module);
+}
+
 /* As Python prints it, by its own module; NULL when even that fails. */
 static char *formatted(PyObject *exception)
 {
@@ -147,6 +184,8 @@ bine_error *bine__error_new(PyObject *exception, const char *micro_name, const c
     if (e->type == NULL || e->message == NULL || e->micro_name == NULL || e->spawn_file == NULL ||
         add_frames(error, exception) != 0)
         goto failed;
+    if (bine__python_now->sources != NULL)
+        bine__publish_sources(bine__python_now);
     e->text = formatted(exception);
     if (e->text == NULL)
         e->text = plain(e);

@@ -143,14 +143,15 @@ int bine_run_string(bine *rt, const char *source, const char *name, bine_micro *
     int status = check(rt, "bine_run_string", source, out);
     PyObject *text;
     PyObject *label;
-    bine_micro *micro;
+    bine_micro *micro = NULL;
 
     if (status != BINE_OK)
         return status;
     bine__gil_take(rt);
     text = PyBytes_FromString(source);
     label = PyUnicode_DecodeFSDefault(name != NULL ? name : "<string>");
-    micro = start_script(rt, text, label, NULL);
+    if (text != NULL && label != NULL && PyDict_SetItem(rt->python->sources, label, text) == 0)
+        micro = start_script(rt, text, label, NULL);
     status = micro != NULL ? hand_out(micro, out) : failed("bine_run_string");
     Py_XDECREF(label);
     Py_XDECREF(text);
@@ -306,5 +307,6 @@ PyObject *bine_micro_exception(bine_micro *micro)
     if (micro == NULL || micro->error == NULL)
         return NULL;
     bine__micro_take_error(micro);
+    bine__publish_sources(bine__python_now);
     return Py_NewRef(micro->error);
 }

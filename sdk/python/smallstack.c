@@ -52,7 +52,8 @@ static PyObject *py_exec(PyObject *unused, PyObject *args, PyObject *kwargs)
 
 static PyMethodDef definitions[] = {
     {"compile", METHOD(py_compile),
-     PyDoc_STR("compile($module, /, source, filename, mode, flags=0, dont_inherit=False, optimize=-1, **rest)\n--\n\n"
+     PyDoc_STR("compile($module, /, source, filename, mode, flags=0, dont_inherit=False, optimize=-1, "
+               "**rest)\n--\n\n"
                "Compile source into a code object, on a stack of the default class.")},
     {"eval", METHOD(py_eval),
      PyDoc_STR("eval($module, source, globals=None, locals=None, /)\n--\n\n"
@@ -72,7 +73,8 @@ int bine__replace_compilers(bine *rt)
         PyObject *ours = PyCFunction_NewEx(&definitions[i], NULL, module);
 
         rt->python->compilers[i] = Py_XNewRef(original);
-        if (original == NULL || ours == NULL || PyDict_SetItemString(builtins, definitions[i].ml_name, ours) != 0)
+        if (original == NULL || ours == NULL ||
+            PyDict_SetItemString(builtins, definitions[i].ml_name, ours) != 0)
             Py_CLEAR(module);
         Py_XDECREF(ours);
     }

@@ -26,7 +26,7 @@ static void unmake_due(bine__timeout *self)
     *at = self->next_due;
     self->due = false;
     if (self->micro->timeouts_due == NULL && self->micro->thrown == NULL)
-        self->micro->core.pending &= ~(unsigned)BINE__THROW;
+        self->micro->core.pending &= (uint8_t)~BINE__THROW;
 }
 
 /* Runs without the GIL: only flags. */

@@ -9,7 +9,8 @@
 struct bine_micro;
 
 typedef struct bine__timeout {
-    PyObject_HEAD bine__timer timer;
+    PyObject_HEAD
+    bine__timer timer;
     struct bine_micro *micro;    /* whose block it is, while inside: that holds a reference to this */
     struct bine__timeout *outer; /* the one entered before */
     struct bine__timeout *next_due;

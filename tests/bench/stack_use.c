@@ -22,7 +22,7 @@ __attribute__((noinline)) static int reset(bine_call *call, void *user)
 static int used(bine_call *call, void *user)
 {
     bine__slot *slot = bine_call_runtime(call)->current->slot;
-    size_t pages = (size_t)(slot->high - slot->low + 4095) / 4096;
+    size_t pages = (bine_call_runtime(call)->stacks.c_size + 4095) / 4096;
     unsigned char *resident = malloc(pages);
     size_t first = 0;
 
@@ -31,7 +31,8 @@ static int used(bine_call *call, void *user)
     while (first < pages && (resident[first] & 1) == 0)
         first++;
     free(resident);
-    return bine_return(call, bine_value_i64((int64_t)(slot->high - slot->low) - (int64_t)first * 4096));
+    return bine_return(
+        call, bine_value_i64((int64_t)bine_call_runtime(call)->stacks.c_size - (int64_t)first * 4096));
 }
 
 static int cap(bine_call *call, void *user)
@@ -42,10 +43,8 @@ static int cap(bine_call *call, void *user)
 
 static int size(bine_call *call, void *user)
 {
-    bine__slot *slot = bine_call_runtime(call)->current->slot;
-
     (void)user;
-    return bine_return(call, bine_value_i64(slot->high - slot->low));
+    return bine_return(call, bine_value_i64((int64_t)bine_call_runtime(call)->stacks.c_size));
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 #include "core/runtime.h"
 #include "core/sanitizer.h"
+#include "core/pyframe.h"
 #include "core/stack.h"
 
 #include <signal.h>
@@ -40,10 +41,10 @@ TEST(a_slot_is_writable_from_its_low_to_the_end_of_its_data_stack)
     bine__stacks_init(&stacks, SIZE);
     slot = bine__stack_take(&stacks);
     CHECK(slot != NULL);
-    CHECK_EQ(slot->high - slot->low, bine__stack_c_size(&stacks));
-    memset(slot->low, 1, (size_t)(slot->high - slot->low) + slot->data_size);
-    CHECK_EQ((uintptr_t)slot->high % 16, 0);
-    CHECK(slot->data_size >= 16 * 1024);
+    CHECK_EQ(bine__stack_high(&stacks, slot) - slot->low, bine__stack_c_size(&stacks));
+    memset(slot->low, 1, (size_t)(bine__stack_high(&stacks, slot) - slot->low) + stacks.data_size);
+    CHECK_EQ((uintptr_t)bine__stack_high(&stacks, slot) % 16, 0);
+    CHECK(stacks.data_size >= 16 * 1024);
     bine__stack_give(&stacks, slot);
     bine__stacks_deinit(&stacks);
 }
@@ -59,9 +60,10 @@ TEST(slots_do_not_overlap)
         slots[i] = bine__stack_take(&stacks);
         CHECK(slots[i] != NULL);
         for (size_t j = 0; j < i; j++) {
-            const char *end = slots[j]->high + slots[j]->data_size;
+            const char *end = bine__stack_high(&stacks, slots[j]) + stacks.data_size;
 
-            CHECK(slots[i]->low >= end || slots[i]->high + slots[i]->data_size <= slots[j]->low);
+            CHECK(slots[i]->low >= end ||
+                  bine__stack_high(&stacks, slots[i]) + stacks.data_size <= slots[j]->low);
         }
     }
     CHECK_EQ(stacks.in_use, COUNT);
@@ -158,7 +160,7 @@ TEST(all_of_many_free_slots_are_used_again)
         for (size_t i = 0; i < MANY; i++) {
             slots[i] = bine__stack_take(&stacks);
             CHECK(slots[i] != NULL);
-            slots[i]->high[-1] = 1;
+            bine__stack_high(&stacks, slots[i])[-1] = 1;
         }
         CHECK_EQ(stacks.carved, MANY);
         for (size_t i = 0; i < MANY; i++)
@@ -169,7 +171,7 @@ TEST(all_of_many_free_slots_are_used_again)
 
 static size_t pages_in_memory(const bine__stacks *stacks, const bine__slot *slot)
 {
-    size_t pages = (size_t)(slot->high - slot->low) / stacks->page_size;
+    size_t pages = (size_t)(bine__stack_high(stacks, slot) - slot->low) / stacks->page_size;
     unsigned char *in = malloc(pages);
     size_t count = 0;
 
@@ -188,7 +190,7 @@ TEST(a_stack_that_was_used_deep_gives_its_pages_back)
 
     bine__stacks_init(&stacks, (size_t)4 << 20);
     slot = bine__stack_take(&stacks);
-    memset(slot->low, 1, (size_t)(slot->high - slot->low));
+    memset(slot->low, 1, (size_t)(bine__stack_high(&stacks, slot) - slot->low));
     CHECK(pages_in_memory(&stacks, slot) > 900);
     bine__stack_give(&stacks, slot);
     CHECK(pages_in_memory(&stacks, slot) <= 32);
@@ -305,7 +307,7 @@ TEST(a_small_class_has_a_small_stack)
     run_script(rt, "import bine\n"
                    "assert sum(t.join() for t in [bine.spawn(lambda: 1) for _ in range(100)]) == 100\n");
     CHECK_OK(bine_get_stats(rt, &stats));
-    CHECK_EQ(stats.stack_size, BINE__STACK_SMALL_SIZE);
+    CHECK_EQ(stats.stack_size, bine__small_stack_size());
     close_runtime(rt);
 }
 
