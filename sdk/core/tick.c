@@ -27,6 +27,7 @@ static void notice_cxx(bine *rt)
 {
     unsigned long long objects = 0;
     void *library;
+    void *symbol;
 
     if (rt->cxa_globals != NULL)
         return;
@@ -34,10 +35,12 @@ static void notice_cxx(bine *rt)
     if (objects == rt->loaded_objects)
         return;
     rt->loaded_objects = objects;
-    library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    if (library == NULL)
-        return;
-    *(void **)&rt->cxa_globals = dlsym(library, "__cxa_get_globals");
+    /* A C++ host has its own, of whatever library; else an extension module has brought one in. */
+    symbol = dlsym(RTLD_DEFAULT, "__cxa_get_globals");
+    library = symbol != NULL ? NULL : dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (library != NULL)
+        symbol = dlsym(library, "__cxa_get_globals");
+    *(void **)&rt->cxa_globals = symbol;
     /* The handle stays open: the address must stay good. */
 }
 
