@@ -61,9 +61,12 @@ typedef struct bine_config {
     bine_stack_class stack_class;
 
     /* Python. */
-    bool isolated;                   /* true: no PYTHON* variables, no user site-packages */
-    bool site_import;                /* false: like `python3 -S`, no site-packages */
-    bool install_signal_handlers;    /* false: true is for programs that are an interpreter */
+    bool isolated;                /* true: no PYTHON* variables, no user site-packages */
+    bool site_import;             /* false: like `python3 -S`, no site-packages */
+    bool install_signal_handlers; /* false: true is for programs that are an interpreter */
+    const char
+        *executable;                 /* sys.executable, a python3 that child processes may use, by whose place
+                                        Python also finds its library; NULL: none, and as libpython was built; copied */
     const char *const *module_paths; /* searched before Python's own; copied */
     size_t module_path_count;
     int argc; /* sys.argv; copied */

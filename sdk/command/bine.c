@@ -303,6 +303,7 @@ static int open_runtime(const order *o, bool *interrupted, bine **rt)
     config.isolated = false;
     config.site_import = true;
     config.install_signal_handlers = true;
+    config.executable = access(BINE_PYTHON, X_OK) == 0 ? BINE_PYTHON : NULL;
     config.argc = o->argc;
     config.argv = o->argv;
     config.on_unhandled = on_unhandled;

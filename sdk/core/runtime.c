@@ -122,7 +122,10 @@ static int start_python(const bine_config *config)
     python.parse_argv = 0;
     python.site_import = config->site_import;
     python.install_signal_handlers = config->install_signal_handlers;
-    status = PyConfig_SetBytesArgv(&python, config->argc, config->argv);
+    if (config->executable != NULL)
+        status = PyConfig_SetBytesString(&python, &python.executable, config->executable);
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesArgv(&python, config->argc, config->argv);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&python);
     PyConfig_Clear(&python);
@@ -322,6 +325,7 @@ static bine *new_runtime(const bine_config *config)
     rt->config = *config;
     rt->config.module_paths = NULL;
     rt->config.argv = NULL;
+    rt->config.executable = NULL;
     if (rt->config.clock == NULL)
         rt->config.clock = monotonic;
     if (rt->config.budget_clock == NULL)

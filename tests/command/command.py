@@ -43,6 +43,12 @@ def same(*args, stdin="", stderr=True):
 # ---- where the script comes from
 
 
+def test_the_executable_is_a_python_of_the_same_version():
+    code = "import subprocess, sys; print(subprocess.run([sys.executable, '-c', 'import sys; print(sys.version)'], " \
+        "capture_output=True, text=True).stdout.strip() == sys.version)"
+    assert run(BINE, "-c", code) == (0, "True\n", "")
+
+
 def test_a_script_has_its_path_and_arguments_in_argv():
     path = write("args.py", "import sys; print(sys.argv, __name__, __file__)")
     assert same(path, "a", "-b", "--", "-c", "")[0] == 0
