@@ -6,12 +6,18 @@
 
 #include <stdlib.h>
 
-static PyObject *py_pause(PyObject *module, PyObject *unused)
+/* Takes its no arguments by METH_FASTCALL: the interpreter has a faster way for such calls than
+ * for METH_NOARGS. */
+static PyObject *py_pause(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     bine *rt = bine__here;
 
     (void)module;
-    (void)unused;
+    (void)args;
+    if (nargs != 0) {
+        PyErr_Format(PyExc_TypeError, "pause() takes no arguments (%zd given)", nargs);
+        return NULL;
+    }
     if (!BINE__MAY_WAIT(rt)) {
         int status = bine_yield();
 
@@ -78,7 +84,7 @@ static PyMethodDef functions[] = {
     {"sleep", py_sleep, METH_O,
      PyDoc_STR("sleep($module, seconds, /)\n--\n\n"
                "Suspend this micro-thread for so long on the host's clock; the others go on.")},
-    {"pause", py_pause, METH_NOARGS,
+    {"pause", (PyCFunction)(void (*)(void))py_pause, METH_FASTCALL,
      PyDoc_STR("pause($module, /)\n--\n\n"
                "Let every other micro-thread that is ready have its turn first.")},
     {"current", py_current, METH_NOARGS,
