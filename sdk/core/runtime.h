@@ -101,7 +101,5 @@ const char *bine__python_living_thread(bine *rt);
 /* The running micro-thread's wait was interrupted: runs signal handlers if that is why. 0: wait
  * on; -1: something is to be raised (bine__micro.pending says what). */
 int bine__python_interrupted(bine *rt);
-/* An exception is set that has no script to go to: logs and clears it. */
-void bine__python_log_exception(bine *rt, const char *where);
 
 #endif

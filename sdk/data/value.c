@@ -424,10 +424,6 @@ bine_value *bine__value_share(bine_value *v)
     return v;
 }
 
-/* Hands the items of a container to `todo` instead of descending: a deep tree must not
- * overflow the stack of the thread that drops it. Returns the new head of the list. */
-static bine_value *unpack(bine_value *v, bine_value *todo);
-
 static bool drop_hold(bine_value *v)
 {
     if (is_static(v))
@@ -444,6 +440,8 @@ static bine_value *chain(bine_value *v, bine_value *todo)
     return v;
 }
 
+/* Hands the items of a container to `todo` instead of descending: a deep tree must not
+ * overflow the stack of the thread that drops it. Returns the new head of the list. */
 static bine_value *unpack(bine_value *v, bine_value *todo)
 {
     size_t count = bine_value_count(v);

@@ -105,55 +105,63 @@ void bine__raise_host_error(int status, const char *message)
     Py_DECREF(error);
 }
 
-static void raise_refused(const bine__python *py, const char *message)
+/* The class that a status of the SDK's own is raised as; NULL: it is a host error. */
+static PyObject *class_of(int status)
 {
-    (void)py;
-    PyErr_SetString(PyExc_RuntimeError,
-                    message != NULL ? message
-                                    : "waiting is not possible here: the micro-thread is just ending");
+    switch (status) {
+    case BINE_EINVAL:
+        return PyExc_ValueError;
+    case BINE_ETYPE:
+        return PyExc_TypeError;
+    case BINE_EBUSY:
+    case BINE_ETHREAD:
+        return PyExc_RuntimeError;
+    case BINE_EMICRO:
+        return bine__python_now->not_in_micro;
+    case BINE_ETIMEDOUT:
+        return bine__python_now->timeout_error;
+    case BINE_ENOMEM:
+        return PyExc_MemoryError;
+    default:
+        return NULL;
+    }
+}
+
+static const char *text_of(int status)
+{
+    switch (status) {
+    case BINE_EBUSY:
+        return "waiting is not possible here: the micro-thread is just ending";
+    case BINE_EMICRO:
+        return "this has to wait, which only a micro-thread can: see bine.spawn()";
+    case BINE_ETIMEDOUT:
+        return "timed out";
+    default:
+        return bine_strerror(status);
+    }
 }
 
 PyObject *bine__raise_status(bine *rt, int status, const char *message)
 {
-    const bine__python *py = bine__python_now;
-    const char *text = message != NULL && *message != '\0' ? message : bine_strerror(status);
+    const char *text = message != NULL && *message != '\0' ? message : text_of(status);
+    PyObject *class;
 
-    if (PyErr_Occurred() || (status == BINE_ECANCELED && bine__raise_pending(rt) == NULL && PyErr_Occurred()))
+    if (status == BINE_ECANCELED)
+        bine__raise_pending(rt);
+    if (PyErr_Occurred())
         return NULL;
-    switch (status) {
-    case BINE_EINVAL:
-        PyErr_SetString(PyExc_ValueError, text);
-        break;
-    case BINE_ETHREAD:
-        PyErr_SetString(PyExc_RuntimeError, text);
-        break;
-    case BINE_EMICRO:
-        PyErr_SetString(
-            py->not_in_micro,
-            message != NULL ? message : "this has to wait, which only a micro-thread can: see bine.spawn()");
-        break;
-    case BINE_EBUSY:
-        raise_refused(py, message);
-        break;
-    case BINE_ETIMEDOUT:
-        PyErr_SetString(py->timeout_error, message != NULL && *message != '\0' ? message : "timed out");
-        break;
-    case BINE_ENOMEM:
-        PyErr_NoMemory();
-        break;
-    case BINE_ETYPE:
-        PyErr_SetString(PyExc_TypeError, text);
-        break;
-    default:
+    class = class_of(status);
+    if (class != NULL)
+        PyErr_SetString(class, text);
+    else
         bine__raise_host_error(status, text);
-    }
     return NULL;
 }
 
 PyObject *bine__raise_pending(bine *rt)
 {
     bine_micro *micro = bine_micro_current();
-    unsigned pending = micro == NULL ? 0 : micro->core.pending;
+    unsigned pending = micro == NULL || PyErr_Occurred() ? 0 : micro->core.pending;
 
     if (pending & BINE__EXIT) {
         PyErr_SetString(rt->python->exit, "the host shuts its scripts down");
