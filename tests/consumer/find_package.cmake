@@ -1,0 +1,24 @@
+# Installs the SDK into a folder of the build tree, then builds the host examples against it as a
+# customer would, and runs minimal. Run by CTest with -DBUILD, -DSOURCE, -DPYTHON_ROOT.
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${ARGN}: ${status}\n${text}")
+  endif()
+  set(text "${text}" PARENT_SCOPE)
+endfunction()
+
+set(prefix ${BUILD}/consumer/sdk)
+file(REMOVE_RECURSE ${BUILD}/consumer)
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
+run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/host-example -B ${BUILD}/consumer/build
+  -DCMAKE_PREFIX_PATH=${prefix} -DPython3_ROOT_DIR=${PYTHON_ROOT})
+run(${CMAKE_COMMAND} --build ${BUILD}/consumer/build)
+run(${BUILD}/consumer/build/minimal)
+foreach(line "[frame  90] the door opened: a cat" "[frame 180] done")
+  string(FIND "${text}" "${line}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "minimal does not print '${line}' but\n${text}")
+  endif()
+endforeach()
