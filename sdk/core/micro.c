@@ -336,10 +336,12 @@ int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg)
     errand e = {.rt = rt, .micro = rt->current, .fn = fn, .arg = arg};
     bine__loan loan;
 
-    if (rt->large.slot_size <= rt->stacks.slot_size || e.micro->slot == NULL || e.micro->loan != NULL) {
+    if (rt->large.slot_size <= rt->stacks.slot_size || e.micro == &rt->host || e.micro->loan != NULL) {
         fn(arg);
         return 0;
     }
+    if (e.micro->done)
+        return -1; /* in a destructor at its very end: it has no stack of its own any more */
     e.slot = bine__stack_take(&rt->large);
     if (e.slot == NULL)
         return -1;

@@ -26,7 +26,7 @@ static PyObject *borrow(int which, PyObject *args, PyObject *kwargs)
     if (bine__here == NULL)
         run(&call); /* on a thread with a stack of its own */
     else if (bine__on_large_stack(bine__here, run, &call) != 0)
-        PyErr_SetString(PyExc_MemoryError, "no address space left for a larger stack");
+        PyErr_SetString(PyExc_MemoryError, "no larger stack to be had");
     return call.result;
 }
 
