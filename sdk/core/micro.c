@@ -136,6 +136,9 @@ static void outermost(void *arg)
     self->saved = NULL;
     self->done = true;
     unlink_living(rt, self);
+    rt->ending.slot = slot;
+    rt->ending.recursion_cap = self->recursion_cap;
+    rt->current = &rt->ending;
     bine__python_ended(self); /* `self` may be gone now */
     bine__pystate_clear(t);
 
@@ -340,8 +343,6 @@ int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg)
         fn(arg);
         return 0;
     }
-    if (e.micro->done)
-        return -1; /* in a destructor at its very end: it has no stack of its own any more */
     e.slot = bine__stack_take(&rt->large);
     if (e.slot == NULL)
         return -1;

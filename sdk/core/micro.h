@@ -94,7 +94,7 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending);
 
 /* Calls fn(arg) on a stack of the default class lent to the running micro-thread, which may
  * suspend meanwhile. Plain calls when it has such a stack already, and outside of any. 0, or
- * -1 when there is no stack to be had, or the micro-thread is just ending: fn was not called. */
+ * -1 when there is no stack to be had: fn was not called. */
 int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg);
 
 /* bine__job.run of every micro-thread: runs it from the host's stack, until something leads

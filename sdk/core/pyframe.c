@@ -145,7 +145,7 @@ int bine__recursion_limit_needs_care(void)
 
 static int deepest_suspended(const bine *rt)
 {
-    int deepest = rt->host.saved != NULL ? rt->host.saved->recursion_used : 0;
+    int deepest = rt->current != &rt->host && rt->host.saved != NULL ? rt->host.saved->recursion_used : 0;
 
     for (const bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
         if (micro != rt->current && micro->saved != NULL && micro->saved->recursion_used > deepest)
@@ -236,3 +236,80 @@ void bine__loan_end(PyThreadState *t, bine__micro *micro, const bine__loan *loan
     BINE__IMPL(t)->c_stack_hard_limit = loan->limits[2];
 #endif
 }
+
+#if PY_VERSION_HEX < 0x030D0000
+
+/* Up to 3.12, a threading.local that dies takes its values out of the dict of every thread state,
+ * found by its address; a value left behind would be taken for that of the next local there. So
+ * the dicts of suspended micro-threads must be seen to as well. */
+static destructor original_local_dealloc;
+static bine *local_runtime;
+
+static PyObject *saved_dict(const bine__micro *micro)
+{
+    return micro == micro->rt->current || micro->saved == NULL ? NULL : BINE__SAVED_DICT(micro->saved);
+}
+
+/* Moves micro's value under `key` to `grave`: what dies with it may run any code. */
+static void bury_local(const bine__micro *micro, PyObject *key, PyObject *grave)
+{
+    PyObject *dict = saved_dict(micro);
+    PyObject *value = dict == NULL ? NULL : PyDict_GetItemWithError(dict, key); /* borrowed */
+
+    if (value == NULL || PyList_Append(grave, value) != 0 || PyDict_DelItem(dict, key) != 0)
+        PyErr_Clear();
+}
+
+static void bury_locals(const bine *rt, PyObject *local)
+{
+    PyObject *key = PyUnicode_FromFormat("thread.local.%p", local);
+    PyObject *grave = key == NULL ? NULL : PyList_New(0);
+
+    if (grave != NULL) {
+        bury_local(&rt->host, key, grave);
+        for (const bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
+            bury_local(micro, key, grave);
+    }
+    PyErr_Clear();
+    Py_XDECREF(grave);
+    Py_XDECREF(key);
+}
+
+static void local_dealloc(PyObject *self)
+{
+    PyObject *type;
+    PyObject *value;
+    PyObject *traceback;
+
+    if (local_runtime != NULL && local_runtime->alive > 0) {
+        PyErr_Fetch(&type, &value, &traceback);
+        bury_locals(local_runtime, self);
+        PyErr_Restore(type, value, traceback);
+    }
+    original_local_dealloc(self);
+}
+
+int bine__mind_locals(bine *rt)
+{
+    PyObject *module = PyImport_ImportModule("_thread");
+    PyObject *type = module == NULL ? NULL : PyObject_GetAttrString(module, "_local");
+
+    local_runtime = rt;
+    if (type != NULL && PyType_Check(type)) {
+        original_local_dealloc = ((PyTypeObject *)type)->tp_dealloc;
+        ((PyTypeObject *)type)->tp_dealloc = local_dealloc; /* subclasses look it up here */
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    return original_local_dealloc != NULL ? 0 : -1;
+}
+
+#else
+
+int bine__mind_locals(bine *rt)
+{
+    (void)rt; /* from 3.13 on, a local's values die with the local */
+    return 0;
+}
+
+#endif

@@ -44,6 +44,9 @@ int bine__copy_context(PyThreadState *t, PyObject **out);
  * GIL, and safe in a signal handler. */
 void bine__hurry(PyThreadState *t);
 
+/* Has a dying threading.local take its values from suspended micro-threads too. 0, or -1. */
+int bine__mind_locals(bine *rt);
+
 /* Tells whether sys.setrecursionlimit() must go through bine__set_recursion_limit(). */
 int bine__recursion_limit_needs_care(void);
 /* Sets the interpreter's limit by its own function while the running stack keeps its cap. A

@@ -30,3 +30,6 @@
 #define BINE__USES_CFRAME 1
 
 #define BINE__SAVED_FRAME(s) (*(_PyCFrame *const *)(const void *)(s)->calls) /* comes first there */
+#define BINE__SAVED_DICT(s)                                                          \
+    (*(PyObject *const *)(const void *)((s)->calls + offsetof(PyThreadState, dict) - \
+                                        offsetof(PyThreadState, cframe)))

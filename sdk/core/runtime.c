@@ -333,6 +333,9 @@ static bine *new_runtime(const bine_config *config)
     rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
     rt->host.rt = rt;
     rt->host.no_wait = 1;
+    rt->ending.rt = rt;
+    rt->ending.no_wait = 1;
+    rt->ending.done = true;
     rt->host.recursion_cap = INT_MAX;
     rt->current = &rt->host;
     host_stack_bounds(rt);

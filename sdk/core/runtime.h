@@ -20,6 +20,7 @@ struct bine {
     uint64_t stop;              /* ready.out at which the tick looks up again */
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
+    bine__micro ending;         /* stands for one that has ended, while destructors still run on its stack */
     bine__fiber host_fiber;
 
     uint64_t spawned;

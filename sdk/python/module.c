@@ -96,6 +96,23 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int check_interpreter(PyObject *module)
+{
+    (void)module;
+    if (PyInterpreterState_Get() == PyInterpreterState_Main())
+        return 0;
+    PyErr_SetString(PyExc_ImportError, "bine lives in the main interpreter alone");
+    return -1;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, check_interpreter},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "bine",
@@ -103,13 +120,13 @@ static struct PyModuleDef definition = {
         "Micro-threads on the host's main loop.\n\n"
         "A script is plain, blocking-style Python. It runs as a micro-thread: a call that has to\n"
         "wait suspends the script, never the host."),
-    .m_size = -1,
     .m_methods = functions,
+    .m_slots = slots,
 };
 
 static PyObject *init_module(void)
 {
-    return PyModule_Create(&definition);
+    return PyModuleDef_Init(&definition);
 }
 
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec)
@@ -161,6 +178,8 @@ static int fill(bine *rt)
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 ||
         bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
         return -1;
+    if (bine__mind_locals(rt) != 0)
+        return -1;
     if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_compilers(rt) != 0)
         return -1;
     return replace_recursion_limit(rt);
@@ -186,8 +205,7 @@ static void restore_recursion_limit(bine__python *py)
     if (py->set_recursion_limit == NULL)
         return;
     if (PySys_SetObject("setrecursionlimit", py->set_recursion_limit) != 0)
-        PyErr_Clear();
-    Py_CLEAR(py->set_recursion_limit);
+        PyErr_Clear(); /* the reference stays: somebody may have kept ours */
 }
 
 void bine__python_close(bine *rt)
@@ -200,29 +218,38 @@ void bine__python_close(bine *rt)
     Py_CLEAR(rt->python->module);
 }
 
+/* Whether a thread has to be waited for; its name goes to `name`. */
+static bool is_living(PyObject *thread, PyObject *main, char *name, size_t size)
+{
+    PyObject *daemon = PyObject_GetAttrString(thread, "daemon");
+    PyObject *label = PyObject_GetAttrString(thread, "name");
+    const char *text = label != NULL && PyUnicode_Check(label) ? PyUnicode_AsUTF8(label) : NULL;
+    bool living = thread != main && daemon == Py_False;
+
+    if (living)
+        snprintf(name, size, "%s", text != NULL ? text : "?");
+    PyErr_Clear();
+    Py_XDECREF(label);
+    Py_XDECREF(daemon);
+    return living;
+}
+
 const char *bine__python_living_thread(bine *rt)
 {
     static char name[64];
     PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
-    PyObject *threads = threading == NULL ? NULL : PyObject_CallMethod(threading, "enumerate", NULL);
+    PyObject *all = threading == NULL ? NULL : PyObject_CallMethod(threading, "enumerate", NULL);
+    PyObject *threads = all == NULL ? NULL : PySequence_Tuple(all); /* of ours: looking runs code */
     PyObject *main = threading == NULL ? NULL : PyObject_CallMethod(threading, "main_thread", NULL);
     bool found = false;
 
     (void)rt;
-    for (Py_ssize_t i = 0; threads != NULL && i < PyList_GET_SIZE(threads) && !found; i++) {
-        PyObject *thread = PyList_GET_ITEM(threads, i);
-        PyObject *daemon = PyObject_GetAttrString(thread, "daemon");
-        PyObject *label = PyObject_GetAttrString(thread, "name");
-
-        found = thread != main && daemon == Py_False;
-        if (found && label != NULL)
-            snprintf(name, sizeof name, "%s", PyUnicode_Check(label) ? PyUnicode_AsUTF8(label) : "?");
-        Py_XDECREF(label);
-        Py_XDECREF(daemon);
-    }
+    for (Py_ssize_t i = 0; threads != NULL && i < PyTuple_GET_SIZE(threads) && !found; i++)
+        found = is_living(PyTuple_GET_ITEM(threads, i), main, name, sizeof name);
     PyErr_Clear();
     Py_XDECREF(main);
     Py_XDECREF(threads);
+    Py_XDECREF(all);
     return found ? name : NULL;
 }
 
