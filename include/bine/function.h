@@ -34,12 +34,12 @@ typedef int (*bine_fn)(bine_call *call, void *user);
  * making it wait. `doc` may be NULL. All text is copied; `user` is borrowed.
  *
  * BINE_EINVAL: the signature, see bine_message(). BINE_EEXIST: `module` is not made by
- * bine_def(), or has that name. BINE_ENOMEM. Thread: owner. */
+ * bine_def(), or has that name. BINE_ECLOSED: it is closing. BINE_ENOMEM. Thread: owner. */
 BINE_API int bine_def(bine *rt, const char *module, const char *signature, bine_fn function, void *user,
                       const char *doc);
 
 /* The stub file (.pyi) of a module made by bine_def(), for editors and type checkers. *out is
- * new text: free() it. BINE_EINVAL: no such module. Thread: owner. */
+ * new text: free() it. BINE_EINVAL: no such module. BINE_ECLOSED. Thread: owner. */
 BINE_API int bine_stubs(bine *rt, const char *module, char **out);
 
 /* Arguments, in the order of the signature, defaults filled in. Borrowed, valid until the

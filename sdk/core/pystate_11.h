@@ -16,11 +16,12 @@
 #define BINE__RECURSION_REMAINING(t) ((t)->recursion_remaining)
 
 /* calls: cframe, the profile and trace functions with their objects,
- * curexc_type, curexc_value, curexc_traceback, exc_info, dict. async: the coroutine and
+ * curexc_type, curexc_value, curexc_traceback, exc_info, dict. trace: recursion_headroom, tracing and the
+ * event being traced. async: the coroutine and
  * async generator hooks, context, context_ver, id. data: the data stack, exc_state. */
 #define BINE__PYSTATE_BLOCKS(X)                       \
     X(calls, cframe, dict, 80)                        \
-    X(trace, tracing, tracing_what, 8)                \
+    X(trace, recursion_headroom, tracing_what, 12)    \
     X(async, coroutine_origin_tracking_depth, id, 48) \
     X(data, datastack_chunk, exc_state, 40)
 

@@ -18,6 +18,7 @@
 #define BINE__PYSTATE_BLOCKS(X)
 
 #define BINE__PYSTATE_FIELDS(X, t)                                       \
+    X(int, headroom, (t)->recursion_headroom)                            \
     X(int, tracing, (t)->tracing)                                        \
     X(int, event, (t)->what_event)                                       \
     X(struct _PyInterpreterFrame *, frame, (t)->current_frame)           \

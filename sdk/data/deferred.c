@@ -249,13 +249,14 @@ int bine__await(bine *rt, bine__waiters *among, int64_t deadline)
 
 int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
 {
-    int64_t deadline = bine__deadline(d->rt, timeout_ns);
+    int64_t deadline;
     int status = BINE_OK;
 
     if (bine__here != d->rt)
-        return BINE_EMICRO;
+        return BINE_EMICRO; /* also when the runtime has gone: look at nothing of it */
     if (d->settled.state != PENDING)
         return BINE_OK;
+    deadline = bine__deadline(d->rt, timeout_ns);
     while (status == BINE_OK && d->settled.state == PENDING)
         status = bine__await(d->rt, &d->waiters, deadline);
     if (d->settled.state != PENDING && status == BINE_ETIMEDOUT)

@@ -46,7 +46,7 @@ typedef struct host_function {
     bool returns_deferred;
     unsigned result_kinds;
     unsigned kinds[PARAMS_MAX];
-    PyObject *fallback[PARAMS_MAX]; /* default values, NULL: required; borrowed from the two above */
+    PyObject *fallback[PARAMS_MAX]; /* default values, NULL: required */
 } host_function;
 
 typedef enum answer { NOTHING, VALUE, DEFERRED } answer;
@@ -520,6 +520,8 @@ static int function_traverse(host_function *self, visitproc visit, void *arg)
     Py_VISIT(self->defaults);
     Py_VISIT(self->kwdefaults);
     Py_VISIT(self->annotations);
+    for (Py_ssize_t i = 0; i < PARAMS_MAX; i++)
+        Py_VISIT(self->fallback[i]);
     return 0;
 }
 
@@ -536,6 +538,8 @@ static void function_dealloc(host_function *self)
     Py_CLEAR(self->defaults);
     Py_CLEAR(self->kwdefaults);
     Py_CLEAR(self->annotations);
+    for (Py_ssize_t i = 0; i < PARAMS_MAX; i++)
+        Py_CLEAR(self->fallback[i]);
     Py_CLEAR(self->params);
     type->tp_free(self);
     Py_DECREF(type);
@@ -710,9 +714,9 @@ static void set_fallbacks(host_function *self)
     Py_ssize_t defaults = self->defaults == Py_None ? 0 : PyTuple_GET_SIZE(self->defaults);
 
     for (Py_ssize_t i = 0; i < defaults; i++)
-        self->fallback[self->positional - defaults + i] = PyTuple_GET_ITEM(self->defaults, i);
+        self->fallback[self->positional - defaults + i] = Py_NewRef(PyTuple_GET_ITEM(self->defaults, i));
     for (Py_ssize_t i = self->positional; i < self->count && self->kwdefaults != Py_None; i++)
-        self->fallback[i] = PyDict_GetItem(self->kwdefaults, param_name(self, i));
+        self->fallback[i] = Py_XNewRef(PyDict_GetItem(self->kwdefaults, param_name(self, i)));
 }
 
 static int check_fallbacks(const host_function *self)
@@ -892,10 +896,20 @@ static bool is_identifier(const char *name)
     return yes;
 }
 
+/* Also called from host functions: those that run while the interpreter ends come too late. */
+static int check_open(const bine *rt, const char *call)
+{
+    int status = bine__check_owner(rt, call);
+
+    if (status == BINE_OK && rt->closing)
+        status = bine__fail(BINE_ECLOSED, "%s: the runtime is closing", call);
+    return status;
+}
+
 int bine_def(bine *rt, const char *module, const char *signature, bine_fn function, void *user,
              const char *doc)
 {
-    int status = bine__check_owner(rt, "bine_def");
+    int status = check_open(rt, "bine_def");
 
     if (status != BINE_OK)
         return status;
@@ -957,7 +971,7 @@ static char *stub_text(bine__python *py, PyObject *module)
 
 int bine_stubs(bine *rt, const char *module, char **out)
 {
-    int status = bine__check_owner(rt, "bine_stubs");
+    int status = check_open(rt, "bine_stubs");
     PyObject *object;
 
     if (out == NULL)

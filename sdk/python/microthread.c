@@ -195,7 +195,8 @@ void bine__python_ended(bine__micro *core)
 {
     bine_micro *self = of_core(core);
 
-    if (self->error != NULL && (bine__is_farewell(core->rt->python, self->error) || pass_on_interrupt(self)))
+    self->farewell = self->error != NULL && bine__is_farewell(core->rt->python, self->error);
+    if (self->farewell || (self->error != NULL && pass_on_interrupt(self)))
         self->error_taken = true; /* it did as it was told: nothing to report */
     else if (self->error != NULL)
         link_failed(self);
@@ -372,9 +373,18 @@ PyObject *bine__micro_name(bine_micro *self)
         return Py_NewRef(self->name);
     if (self->name == NULL && self->function == NULL)
         return PyUnicode_FromString("?");
-    base = self->name != NULL ? Py_NewRef(self->name) : base_name(self->function);
-    if (base == NULL)
-        return NULL;
+    if (self->name != NULL) {
+        base = Py_NewRef(self->name);
+    } else {
+        PyObject *function = Py_NewRef(self->function); /* asking it may run any code */
+
+        base = base_name(function);
+        Py_DECREF(function);
+    }
+    if (base == NULL || self->named) {
+        Py_XDECREF(base);
+        return base == NULL ? NULL : Py_NewRef(self->name);
+    }
     Py_XSETREF(self->name,
                PyUnicode_FromFormat("%U-%llu", base, (unsigned long long)(self->core.id & 0xffffffffffu)));
     self->named = self->name != NULL;
@@ -708,7 +718,7 @@ int bine_micro_status(const bine_micro *micro)
         return BINE_EBUSY;
     if (micro->error == NULL)
         return BINE_OK;
-    return bine__is_farewell(micro->core.rt->python, micro->error) ? BINE_ECANCELED : BINE_ESCRIPT;
+    return micro->farewell ? BINE_ECANCELED : BINE_ESCRIPT;
 }
 
 const char *bine_micro_name(const bine_micro *micro)

@@ -23,6 +23,7 @@ struct bine_micro {
     int site_offset;
     bool named;
     bool error_taken;                   /* somebody has seen `error` */
+    bool farewell;                      /* it ended as it was told to */
     struct bine__timeout *timeouts;     /* entered, the innermost first; a hold on each */
     struct bine__timeout *timeouts_due; /* those that are over, in that order */
     bine__waiters joiners;

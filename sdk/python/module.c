@@ -180,7 +180,10 @@ static int fill(bine *rt)
         return -1;
     if (bine__mind_locals(rt) != 0)
         return -1;
-    if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_compilers(rt) != 0)
+    if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_borrowers(rt) != 0)
+        return -1;
+    py->compile = Py_XNewRef(PyDict_GetItemString(PyEval_GetBuiltins(), "compile"));
+    if (py->compile == NULL)
         return -1;
     return replace_recursion_limit(rt);
 }

@@ -10,6 +10,8 @@
 
 #include <bine/python.h>
 
+#define BINE__BORROWERS 8
+
 /* One per runtime; every pointer is owned. */
 typedef struct bine__python {
     PyObject *module;
@@ -23,11 +25,12 @@ typedef struct bine__python {
     PyTypeObject *timeout_type;
     PyTypeObject *deferred_type;
     PyTypeObject *function_type;
-    PyObject *host_modules;        /* name -> module made by bine_def() */
-    PyObject *set_recursion_limit; /* CPython's own, where ours stands in for it; or NULL */
-    PyObject *sources;             /* name -> source of the scripts that are strings, for tracebacks */
-    PyObject *compilers[3];        /* CPython\'s own compile, eval and exec, or NULL */
-    bine_micro *failed;            /* ended with an error that nobody has taken yet */
+    PyObject *host_modules;               /* name -> module made by bine_def() */
+    PyObject *set_recursion_limit;        /* CPython's own, where ours stands in for it; or NULL */
+    PyObject *sources;                    /* name -> source of the scripts that are strings, for tracebacks */
+    PyObject *compile;                    /* the builtin, or ours on small stacks */
+    PyObject *borrowers[BINE__BORROWERS]; /* what ours on small stacks stand in for, see smallstack.c */
+    bine_micro *failed;                   /* ended with an error that nobody has taken yet */
 } bine__python;
 
 /* That of the one runtime, for Python code on whatever thread: module bine's exceptions are
@@ -73,8 +76,8 @@ PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
 
 /* ---- smallstack.c ---- */
 
-/* Has compile(), eval() and exec() run on larger stacks. */
-int bine__replace_compilers(bine *rt);
+/* Has the functions that no small stack has room for run on larger ones. */
+int bine__replace_borrowers(bine *rt);
 
 /* ---- the types ---- */
 
