@@ -54,10 +54,12 @@ int main(int argc, char **argv)
         return complain();
 
     for (; info.alive > 0; frame++) { /* your main loop */
-        if (frame == 90 && door != NULL)
+        if (frame >= 90 && door != NULL) {
             bine_resolve(door, bine_value_str("a cat")); /* from any thread, at any time */
-        bine_tick(rt, 2000000, &info);                   /* scripts may use 2 ms of this frame */
-        nanosleep(&rest, NULL);                          /* ... and here you would draw */
+            door = NULL;
+        }
+        bine_tick(rt, 2000000, &info); /* scripts may use 2 ms of this frame */
+        nanosleep(&rest, NULL);        /* ... and here you would draw */
     }
     return bine_close(rt) == BINE_OK ? 0 : complain();
 }

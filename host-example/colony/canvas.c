@@ -119,8 +119,7 @@ static double cover(double radius, double distance, double soft)
     return fmin(1.0, fmax(0.0, (radius - distance) / soft + 0.5));
 }
 
-void canvas_disc(canvas *c, double x, double y, double radius, double soft, uint32_t colour,
-                 double alpha)
+void canvas_disc(canvas *c, double x, double y, double radius, double soft, uint32_t colour, double alpha)
 {
     int reach = (int)ceil(radius + soft);
     int cx = (int)floor(x);
@@ -144,8 +143,8 @@ static double line_distance(double px, double py, double x1, double y1, double d
     return hypot(px - x1 - t * dx, py - y1 - t * dy);
 }
 
-void canvas_line(canvas *c, double x1, double y1, double x2, double y2, double width,
-                 uint32_t colour, double alpha)
+void canvas_line(canvas *c, double x1, double y1, double x2, double y2, double width, uint32_t colour,
+                 double alpha)
 {
     int left = (int)floor(fmin(x1, x2) - width);
     int right = (int)ceil(fmax(x1, x2) + width);

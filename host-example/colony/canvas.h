@@ -26,10 +26,9 @@ void canvas_scale(canvas *c, int x, int y, double red, double green, double blue
 void canvas_box(canvas *c, int x, int y, int width, int height, uint32_t colour, double alpha);
 
 /* `soft`: the edge fades over so many pixels; 1.0 just takes the jags off. */
-void canvas_disc(canvas *c, double x, double y, double radius, double soft, uint32_t colour,
+void canvas_disc(canvas *c, double x, double y, double radius, double soft, uint32_t colour, double alpha);
+void canvas_line(canvas *c, double x1, double y1, double x2, double y2, double width, uint32_t colour,
                  double alpha);
-void canvas_line(canvas *c, double x1, double y1, double x2, double y2, double width,
-                 uint32_t colour, double alpha);
 
 /* ASCII; (x, y) is the top left. Returns where the next letter would begin. */
 int canvas_text(canvas *c, int x, int y, int scale, uint32_t colour, const char *text);

@@ -177,8 +177,7 @@ static int deposit(bine_call *call, void *user)
     if (status != BINE_OK)
         return status;
     if (!world_at_home(g->world, a->index))
-        return bine_fail(call, "RuntimeError", "agent %zu cannot deposit(): it is not at home",
-                         a->index);
+        return bine_fail(call, "RuntimeError", "agent %zu cannot deposit(): it is not at home", a->index);
     status = begin(call, "deposit", &a);
     if (status == BINE_OK)
         world_deposit(g->world, a->index);
@@ -234,8 +233,8 @@ static int until(bine_call *call, void *user)
 
     if (status != BINE_OK)
         return status;
-    return bine_return(call, bine_value_f64((double)world_frames_until(g->world, event)
-                                            / WORLD_FRAMES_PER_SECOND));
+    return bine_return(call,
+                       bine_value_f64((double)world_frames_until(g->world, event) / WORLD_FRAMES_PER_SECOND));
 }
 
 /* --- questions, answered at once --------------------------------------------------------- */
@@ -245,8 +244,8 @@ static int return_place(bine_call *call, double x, double y)
     bine_value *place = bine_value_list();
 
     /* Out of memory, also in the middle, is seen in the end: a list takes NULL and says so. */
-    if (bine_value_append(place, bine_value_f64(x)) != BINE_OK
-        || bine_value_append(place, bine_value_f64(y)) != BINE_OK) {
+    if (bine_value_append(place, bine_value_f64(x)) != BINE_OK ||
+        bine_value_append(place, bine_value_f64(y)) != BINE_OK) {
         bine_value_free(place);
         return BINE_ENOMEM;
     }
@@ -364,8 +363,7 @@ int game_define(game *g, bine *rt)
     int status = BINE_OK;
 
     for (size_t i = 0; status == BINE_OK && i < sizeof functions / sizeof *functions; i++)
-        status = bine_def(rt, "game", functions[i].signature, functions[i].function, g,
-                          functions[i].doc);
+        status = bine_def(rt, "game", functions[i].signature, functions[i].function, g, functions[i].doc);
     return status;
 }
 

@@ -186,8 +186,8 @@ static int resume_world(colony *c)
     if (status != STORE_OK)
         return EXIT_FAILURE;
     if (!c->options.quiet)
-        printf("resumed %s: frame %llu, %zu agents\n", c->options.save,
-               (unsigned long long)c->world->frame, c->world->agent_count);
+        printf("resumed %s: frame %llu, %zu agents\n", c->options.save, (unsigned long long)c->world->frame,
+               c->world->agent_count);
     return EXIT_SUCCESS;
 }
 
@@ -271,10 +271,9 @@ static void print_figures(const colony *c, const figures *f)
 
     printf("frame %llu, day %llu %02d:%02d | work p50 %.2f p99 %.2f worst %.2f ms, "
            "scripts p50 %.2f ms | %zu alive, %.0f switches/s | stored %lld",
-           (unsigned long long)c->world->frame, (unsigned long long)world_day(c->world),
-           minutes / 60, minutes % 60, ms(meter_percentile_ns(&f->frame, 0.5)),
-           ms(meter_percentile_ns(&f->frame, 0.99)), ms(f->frame.worst_ns),
-           ms(meter_percentile_ns(&f->scripts, 0.5)), s.alive, switches,
+           (unsigned long long)c->world->frame, (unsigned long long)world_day(c->world), minutes / 60,
+           minutes % 60, ms(meter_percentile_ns(&f->frame, 0.5)), ms(meter_percentile_ns(&f->frame, 0.99)),
+           ms(f->frame.worst_ns), ms(meter_percentile_ns(&f->scripts, 0.5)), s.alive, switches,
            (long long)c->world->stored);
 }
 
@@ -344,8 +343,7 @@ static int run_frame(colony *c)
 /* Waits until a point in time, so that being late does not add up; a signal ends it. */
 static void wait_until(int64_t when_ns)
 {
-    struct timespec when = {.tv_sec = (time_t)(when_ns / SECOND_NS),
-                            .tv_nsec = (long)(when_ns % SECOND_NS)};
+    struct timespec when = {.tv_sec = (time_t)(when_ns / SECOND_NS), .tv_nsec = (long)(when_ns % SECOND_NS)};
     int status = EINTR;
 
     while (status == EINTR && !stop)
@@ -359,8 +357,7 @@ static int run_frames(colony *c)
     uint64_t frames = 0;
     int status = EXIT_SUCCESS;
 
-    while (status == EXIT_SUCCESS && !stop && frames < c->options.frames
-           && scripts_alive(c->scripts) > 0) {
+    while (status == EXIT_SUCCESS && !stop && frames < c->options.frames && scripts_alive(c->scripts) > 0) {
         status = run_frame(c);
         report(c);
         frames++;

@@ -53,8 +53,8 @@ static bool read_number(int which, const char *text, uint64_t low, uint64_t high
     errno = 0;
     n = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n < low || n > high) {
-        fprintf(stderr, "colony: --%s: '%s' is not a number from %llu to %llu\n",
-                known[which].name, text, (unsigned long long)low, (unsigned long long)high);
+        fprintf(stderr, "colony: --%s: '%s' is not a number from %llu to %llu\n", known[which].name, text,
+                (unsigned long long)low, (unsigned long long)high);
         return false;
     }
     *out = n;

@@ -245,8 +245,8 @@ static int legend_time(canvas *c, int x, int y, const world *w)
     canvas_disc(c, x + 10.0, y + 8.0, 9.0, 1.0, lamp, 1.0);
     if (!world_is_day(w))
         canvas_disc(c, x + 14.0, y + 5.0, 8.0, 1.0, PANEL, 1.0);
-    snprintf(text, sizeof text, "Day %llu  %02d:%02d", (unsigned long long)world_day(w),
-             minutes / 60, minutes % 60);
+    snprintf(text, sizeof text, "Day %llu  %02d:%02d", (unsigned long long)world_day(w), minutes / 60,
+             minutes % 60);
     return canvas_text(c, x + 30, y, 2, INK, text);
 }
 

@@ -13,8 +13,8 @@ struct scripts {
     size_t told; /* lines about ends */
     bine_micro **micros;
     uint64_t errors;
-    size_t printed;             /* errors printed */
-    uint64_t alike[TOLD_MOST];  /* what to know them by */
+    size_t printed;            /* errors printed */
+    uint64_t alike[TOLD_MOST]; /* what to know them by */
 };
 
 scripts *scripts_new(size_t agents)
@@ -76,8 +76,8 @@ static void tell_ends(scripts *s, size_t ended, size_t first)
     if (ended == 1)
         fprintf(stderr, "colony: agent %zu stands still: its script has ended\n", first);
     else
-        fprintf(stderr, "colony: agent %zu and %zu more stand still: their scripts have ended\n",
-                first, ended - 1);
+        fprintf(stderr, "colony: agent %zu and %zu more stand still: their scripts have ended\n", first,
+                ended - 1);
     if (s->told == TOLD_MOST)
         fprintf(stderr, "colony: further ends are only counted\n");
 }

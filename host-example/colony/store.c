@@ -13,22 +13,21 @@ enum {
 };
 
 /* seed and rng are unsigned in the world; SQLite keeps the same 64 bits as signed numbers. */
-static const char schema[] =
-    "CREATE TABLE meta ("
-    " id INTEGER PRIMARY KEY CHECK (id = 1),"
-    " seed INTEGER NOT NULL, frame INTEGER NOT NULL, stored INTEGER NOT NULL,"
-    " agents INTEGER NOT NULL, food INTEGER NOT NULL,"
-    " rng0 INTEGER NOT NULL, rng1 INTEGER NOT NULL,"
-    " rng2 INTEGER NOT NULL, rng3 INTEGER NOT NULL);"
-    "CREATE TABLE agents ("
-    " id INTEGER PRIMARY KEY, x REAL NOT NULL, y REAL NOT NULL,"
-    " goal_x REAL NOT NULL, goal_y REAL NOT NULL, activity TEXT NOT NULL,"
-    " beyond INTEGER NOT NULL, carried INTEGER NOT NULL, timer INTEGER NOT NULL,"
-    " food INTEGER NOT NULL, gained INTEGER NOT NULL);"
-    "CREATE TABLE food ("
-    " id INTEGER PRIMARY KEY, x REAL NOT NULL, y REAL NOT NULL,"
-    " amount INTEGER NOT NULL, most INTEGER NOT NULL,"
-    " grow_frames INTEGER NOT NULL, timer INTEGER NOT NULL);";
+static const char schema[] = "CREATE TABLE meta ("
+                             " id INTEGER PRIMARY KEY CHECK (id = 1),"
+                             " seed INTEGER NOT NULL, frame INTEGER NOT NULL, stored INTEGER NOT NULL,"
+                             " agents INTEGER NOT NULL, food INTEGER NOT NULL,"
+                             " rng0 INTEGER NOT NULL, rng1 INTEGER NOT NULL,"
+                             " rng2 INTEGER NOT NULL, rng3 INTEGER NOT NULL);"
+                             "CREATE TABLE agents ("
+                             " id INTEGER PRIMARY KEY, x REAL NOT NULL, y REAL NOT NULL,"
+                             " goal_x REAL NOT NULL, goal_y REAL NOT NULL, activity TEXT NOT NULL,"
+                             " beyond INTEGER NOT NULL, carried INTEGER NOT NULL, timer INTEGER NOT NULL,"
+                             " food INTEGER NOT NULL, gained INTEGER NOT NULL);"
+                             "CREATE TABLE food ("
+                             " id INTEGER PRIMARY KEY, x REAL NOT NULL, y REAL NOT NULL,"
+                             " amount INTEGER NOT NULL, most INTEGER NOT NULL,"
+                             " grow_frames INTEGER NOT NULL, timer INTEGER NOT NULL);";
 
 static const char save_meta_sql[] =
     "INSERT OR REPLACE INTO meta (id, seed, frame, stored, agents, food, rng0, rng1, rng2, rng3)"
@@ -36,9 +35,8 @@ static const char save_meta_sql[] =
 static const char save_agent_sql[] =
     "INSERT OR REPLACE INTO agents (id, x, y, goal_x, goal_y, activity, beyond, carried, timer,"
     " food, gained) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-static const char save_food_sql[] =
-    "INSERT OR REPLACE INTO food (id, x, y, amount, most, grow_frames, timer)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)";
+static const char save_food_sql[] = "INSERT OR REPLACE INTO food (id, x, y, amount, most, grow_frames, timer)"
+                                    " VALUES (?, ?, ?, ?, ?, ?, ?)";
 
 static const char load_meta_sql[] =
     "SELECT seed, frame, stored, agents, food, rng0, rng1, rng2, rng3 FROM meta";
@@ -158,8 +156,7 @@ static int create(store *s)
 
     if (status == STORE_OK)
         status = run(s, schema);
-    snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION,
-             VERSION);
+    snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION, VERSION);
     if (status == STORE_OK)
         status = run(s, sql);
     if (status == STORE_OK)
@@ -187,8 +184,7 @@ static int check_version(store *s)
         return refuse(s, "is a SQLite file, but not a colony's");
     if (version == VERSION)
         return STORE_OK;
-    fprintf(stderr, "colony: %s: has user_version %d, this program knows %d\n", s->path, version,
-            VERSION);
+    fprintf(stderr, "colony: %s: has user_version %d, this program knows %d\n", s->path, version, VERSION);
     return STORE_ERROR;
 }
 

@@ -134,8 +134,8 @@ static double distance(double x1, double y1, double x2, double y2)
 
 static bool plantable(double x, double y)
 {
-    return x >= EDGE && x <= WORLD_WIDTH - EDGE && y >= EDGE && y <= WORLD_HEIGHT - EDGE
-           && distance(x, y, WORLD_HOME_X, WORLD_HOME_Y) >= CLEARING;
+    return x >= EDGE && x <= WORLD_WIDTH - EDGE && y >= EDGE && y <= WORLD_HEIGHT - EDGE &&
+           distance(x, y, WORLD_HOME_X, WORLD_HOME_Y) >= CLEARING;
 }
 
 /* A place within `spread` of (x, y) where a bush can stand; likelier the nearer it is. */

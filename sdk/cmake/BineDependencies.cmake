@@ -9,6 +9,16 @@ endif()
 if(NOT Python3_INTERPRETER_ID STREQUAL "Python")
   message(FATAL_ERROR "Bine embeds CPython; ${Python3_EXECUTABLE} is ${Python3_INTERPRETER_ID}.")
 endif()
+if(Python3_ROOT_DIR)
+  # CMake takes this for a hint, and anything else in its stead.
+  file(REAL_PATH "${Python3_ROOT_DIR}" wanted)
+  cmake_path(IS_PREFIX wanted "${Python3_EXECUTABLE}" NORMALIZE inside)
+  if(NOT inside)
+    message(FATAL_ERROR
+      "-DPython3_ROOT_DIR=${Python3_ROOT_DIR}: there is no CPython 3.11 to 3.15 to embed; found would have been "
+      "${Python3_EXECUTABLE} (${Python3_VERSION}).")
+  endif()
+endif()
 # The private fields of each version stand in one file; without it there is no telling.
 set(bine_pystate ${PROJECT_SOURCE_DIR}/sdk/core/pystate_${Python3_VERSION_MINOR}.h)
 if(NOT Python3_VERSION_MAJOR EQUAL 3 OR NOT EXISTS ${bine_pystate})

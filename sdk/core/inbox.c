@@ -55,6 +55,11 @@ void bine__inbox_close(bine__inbox *inbox, bine__queue *queue)
     pthread_mutex_unlock(&inbox->lock);
 }
 
+void bine__inbox_renew(bine__inbox *inbox)
+{
+    pthread_mutex_init(&inbox->lock, NULL);
+}
+
 void bine__inbox_retain(bine__inbox *inbox)
 {
     atomic_fetch_add_explicit(&inbox->holds, 1, memory_order_relaxed);

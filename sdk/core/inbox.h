@@ -30,6 +30,9 @@ void bine__inbox_drain(bine__inbox *inbox, bine__queue *queue);
 /* No job enters from now on; what is inside goes to `queue`. Thread: owner. */
 void bine__inbox_close(bine__inbox *inbox, bine__queue *queue);
 
+/* In the child of a fork: a thread that is not there may have held the lock. */
+void bine__inbox_renew(bine__inbox *inbox);
+
 /* Thread: any. */
 void bine__inbox_retain(bine__inbox *inbox);
 void bine__inbox_release(bine__inbox *inbox);

@@ -1,8 +1,8 @@
 /* What CPython keeps per stack: saved when a micro-thread leaves its stack, put back when it
  * returns. One PyThreadState serves the whole runtime; its per-stack fields are exchanged.
  *
- * Only pystate_<minor>.h name private fields of CPython, and only this header, pystate.c and
- * micro.c see them. Everything here needs the GIL and runs on the owner thread.
+ * Only pystate_<minor>.h and pyframe.c name private fields of CPython, and only this header,
+ * pyframe.c and micro.c see them. Everything here needs the GIL and runs on the owner thread.
  *
  * A version file defines
  *   BINE__PYSTATE_FIELDS(X, t)   X(type, name, lvalue) for each field that is just exchanged

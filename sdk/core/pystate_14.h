@@ -1,6 +1,6 @@
 /* CPython 3.14: the private fields of PyThreadState that belong to a stack.
- * See pystate.h for what each macro is. Written from the table of the design notes; not yet
- * run in this tree. Source: Include/cpython/pystate.h, Include/internal/pycore_tstate.h. */
+ * See pystate.h for what each macro is. Written from its headers; not yet run in this tree. Source:
+ * Include/cpython/pystate.h, Include/internal/pycore_tstate.h. */
 #define BINE__PYSTATE_VERSION "3.14"
 
 /* The interpreter compares the stack pointer with limits in the thread state: an overflow is a

@@ -1,5 +1,5 @@
 /* CPython 3.15: as 3.14, but for the frame a stack starts with and the sampling profiler's
- * cache. Written from the table of the design notes; not yet run in this tree. */
+ * cache. Written from its headers; not yet run in this tree. */
 #include "pystate_14.h"
 
 #undef BINE__PYSTATE_VERSION

@@ -204,13 +204,16 @@ static void on_signal_byte(int fd, void *user)
     char bytes[64];
     ssize_t n;
 
-    do
+    do {
         n = read(fd, bytes, sizeof bytes);
-    while (n == (ssize_t)sizeof bytes);
+        /* A script has named a descriptor of its own for these bytes: it gets them too. */
+        if (n > 0 && rt->foreign_wakeup >= 0 && write(rt->foreign_wakeup, bytes, (size_t)n) < 0)
+            rt->foreign_wakeup = -1;
+    } while (n == (ssize_t)sizeof bytes);
     atomic_store(&rt->interrupted, true);
 }
 
-/* Where Python's signal handlers write their byte; -1: nowhere. */
+/* Where Python's signal handlers write their byte; -1: nowhere. Returns what it was before. */
 static int set_wakeup_fd(int fd)
 {
     PyObject *module = PyImport_ImportModule("_signal");
@@ -218,7 +221,7 @@ static int set_wakeup_fd(int fd)
     PyObject *args = set == NULL ? NULL : Py_BuildValue("(i)", fd);
     PyObject *kwargs = args == NULL ? NULL : Py_BuildValue("{sO}", "warn_on_full_buffer", Py_False);
     PyObject *old = kwargs == NULL ? NULL : PyObject_Call(set, args, kwargs);
-    int status = old == NULL ? -1 : 0;
+    int before = old == NULL ? -1 : (int)PyLong_AsLong(old);
 
     PyErr_Clear();
     Py_XDECREF(old);
@@ -226,7 +229,29 @@ static int set_wakeup_fd(int fd)
     Py_XDECREF(args);
     Py_XDECREF(set);
     Py_XDECREF(module);
-    return status;
+    return before;
+}
+
+void bine__signals_attend(bine *rt)
+{
+    int before;
+
+    if (rt->signal_pipe[1] < 0)
+        return;
+    bine__gil_take(rt);
+    before = set_wakeup_fd(rt->signal_pipe[1]);
+    rt->foreign_wakeup = before == rt->signal_pipe[1] ? -1 : before;
+    bine__gil_give(rt);
+}
+
+void bine__signals_release(bine *rt)
+{
+    if (rt->signal_pipe[1] < 0 || rt->foreign_wakeup < 0)
+        return;
+    bine__gil_take(rt);
+    set_wakeup_fd(rt->foreign_wakeup);
+    rt->foreign_wakeup = -1;
+    bine__gil_give(rt);
 }
 
 /* Python's signal handlers only set a flag; the byte they write here ends the loop's wait. */
@@ -239,8 +264,7 @@ static int open_signal_pipe(bine *rt)
     rt->signal_watch = bine__reactor_watch(rt->reactor, rt->signal_pipe[0], on_signal_byte, rt);
     if (rt->signal_watch == NULL)
         return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
-    if (set_wakeup_fd(rt->signal_pipe[1]) != 0)
-        return bine__fail(BINE_EPYTHON, "bine_open: signal.set_wakeup_fd() failed");
+    set_wakeup_fd(rt->signal_pipe[1]);
     return BINE_OK;
 }
 
@@ -254,6 +278,61 @@ static void close_signal_pipe(bine *rt)
             close(rt->signal_pipe[i]);
         rt->signal_pipe[i] = -1;
     }
+}
+
+void bine__descriptors_lost(bine *rt, bool ours_still)
+{
+    bool signals = rt->signal_watch != NULL;
+
+    bine__reactor_renew(rt->reactor);
+    if (!signals)
+        return;
+    if (!ours_still)
+        rt->signal_pipe[0] = rt->signal_pipe[1] = -1; /* the numbers may be another's by now */
+    close_signal_pipe(rt);
+    bine__gil_take(rt);
+    if (open_signal_pipe(rt) != BINE_OK)
+        bine__log(rt, BINE_LOG_ERROR, "%s", bine_message());
+    bine__gil_give(rt);
+}
+
+/* In the child of os.fork(): it shares the loop's descriptors with its parent, and a thread that is
+ * not there any more may hold the inbox. */
+static PyObject *after_fork(PyObject *unused, PyObject *args)
+{
+    (void)unused;
+    (void)args;
+    if (bine__here != NULL) {
+        bine__inbox_renew(bine__here->inbox);
+        bine__descriptors_lost(bine__here, true);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef after_fork_def = {"after_fork", after_fork, METH_NOARGS, NULL};
+
+static int mind_forks(void)
+{
+    PyObject *posix = PyImport_ImportModule("posix");
+    PyObject *function = PyCFunction_New(&after_fork_def, NULL);
+    PyObject *register_it = posix == NULL ? NULL : PyObject_GetAttrString(posix, "register_at_fork");
+    PyObject *none_args = PyTuple_New(0);
+    PyObject *kwargs = function == NULL ? NULL : Py_BuildValue("{sO}", "after_in_child", function);
+    PyObject *none = NULL;
+
+    if (register_it != NULL && none_args != NULL && kwargs != NULL)
+        none = PyObject_Call(register_it, none_args, kwargs);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(none_args);
+    Py_XDECREF(register_it);
+    Py_XDECREF(function);
+    Py_XDECREF(posix);
+    if (none == NULL) {
+        PyErr_Clear();
+        return bine__fail(BINE_EPYTHON, "bine_open: os.register_at_fork() failed");
+    }
+    Py_DECREF(none);
+    return BINE_OK;
 }
 
 void bine_interrupt(bine *rt)
@@ -331,6 +410,7 @@ static bine *new_runtime(const bine_config *config)
     if (rt->config.budget_clock == NULL)
         rt->config.budget_clock = monotonic;
     rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
+    rt->foreign_wakeup = -1;
     rt->host.rt = rt;
     rt->host.no_wait = 1;
     rt->ending.rt = rt;
@@ -365,7 +445,9 @@ static int open_above(bine *rt, const bine_config *config)
     } else {
         tame_signal_module();
     }
-    status = add_module_paths(config);
+    status = mind_forks();
+    if (status == BINE_OK)
+        status = add_module_paths(config);
     if (status != BINE_OK)
         return status;
     return bine__python_open(rt);

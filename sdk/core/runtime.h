@@ -49,6 +49,7 @@ struct bine {
     struct bine__python *python;       /* what sdk/python keeps per runtime */
     int signal_pipe[2];                /* -1: not used. Python's signal handlers write to [1] */
     bine__watch *signal_watch;
+    int foreign_wakeup; /* a script's own, while ours stands in for it; -1: none */
 };
 
 /* The runtime that the calling thread owns, or NULL. */
@@ -78,6 +79,14 @@ static inline void bine__ready(bine *rt, bine__job *job)
 {
     bine__queue_push(&rt->ready, job);
 }
+
+/* Round a wait of the loop, without the GIL: Python's signal handlers are to end it, whatever a
+ * script has set with signal.set_wakeup_fd(). */
+void bine__signals_attend(bine *rt);
+void bine__signals_release(bine *rt);
+
+/* Makes the loop's descriptors anew; `ours_still`: the old ones are there, and to be closed. */
+void bine__descriptors_lost(bine *rt, bool ours_still);
 
 /* What the layer above supplies (sdk/python/module.c): */
 

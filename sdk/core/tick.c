@@ -44,7 +44,7 @@ static void notice_cxx(bine *rt)
     /* The handle stays open: the address must stay good. */
 }
 
-/* Python has a signal to handle: whoever waits longest, or the main script, does it. */
+/* Python has a signal to handle: the main script does it, else the oldest one. */
 static void deliver_interrupt(bine *rt)
 {
     bine__micro *micro = rt->main != NULL ? rt->main : rt->oldest;
@@ -56,6 +56,8 @@ static void deliver_interrupt(bine *rt)
 /* Takes in what other threads sent, what descriptors and clocks say. Only enqueues. */
 static void look_up(bine *rt)
 {
+    if (!bine__reactor_intact(rt->reactor))
+        bine__descriptors_lost(rt, false);
     bine__reactor_poll(rt->reactor, 0);
     bine__inbox_drain(rt->inbox, &rt->ready);
     if (rt->timers.count > 0)
@@ -208,8 +210,11 @@ int bine_run(bine *rt, bine_run_mode mode)
         uint64_t jobs;
         int64_t wait = mode == BINE_RUN_NOWAIT ? 0 : next_wake(rt);
 
-        if (wait != 0)
+        if (wait != 0) {
+            bine__signals_attend(rt);
             bine__reactor_poll(rt->reactor, wait);
+            bine__signals_release(rt);
+        }
         jobs = turn(rt, SLICE_NS);
         if (mode == BINE_RUN_NOWAIT || (mode == BINE_RUN_ONCE && jobs > 0))
             return all_done(rt) ? 0 : 1;

@@ -255,7 +255,8 @@ static int judge(bine_call *call, int status)
     if (status > 0)
         PyErr_Format(PyExc_SystemError, "%U(): the host returned %d, which is no status", self->name, status);
     else
-        bine__raise_status(self->rt, status, NULL);
+        bine__raise_status(self->rt, status,
+                           status == BINE_EBUSY ? "the host answered the call twice" : NULL);
     return -1;
 }
 
@@ -432,7 +433,12 @@ void *bine_arg_pointer(bine_call *call, size_t index, const char *type)
 {
     PyObject *object = argument(call, index, KIND_OBJECT);
 
-    return object == NULL ? NULL : PyCapsule_GetPointer(object, type);
+    if (object == NULL || PyCapsule_IsValid(object, type))
+        return object == NULL ? NULL : PyCapsule_GetPointer(object, type);
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_TypeError, "%U() argument '%U' must be a pointer of type %s", call->self->name,
+                     param_name(call->self, (Py_ssize_t)index), type != NULL ? type : "''");
+    return NULL;
 }
 
 bool bine_arg_is_none(bine_call *call, size_t index)
@@ -810,9 +816,10 @@ static host_function *new_function(bine *rt, const char *module, const char *sig
         memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
         self->vectorcall = function_call;
         self->rt = rt;
-        PyObject_GC_Track(self);
-        if (fill(self, function, module, signature, doc) != 0)
+        if (fill(self, function, module, signature, doc) != 0) {
+            PyObject_GC_Track(self); /* as the deallocator expects */
             Py_CLEAR(self);
+        }
     }
     Py_XDECREF(function);
     return self;
@@ -881,6 +888,7 @@ static int define(bine *rt, const char *module_name, const char *signature, bine
         return fail_with_exception(BINE_EINVAL, "bine_def", signature);
     self->function = function;
     self->user = user;
+    PyObject_GC_Track(self); /* now that it is whole */
     status = add_function(rt, module_name, self, signature);
     Py_DECREF(self);
     return status;
@@ -915,6 +923,8 @@ int bine_def(bine *rt, const char *module, const char *signature, bine_fn functi
         return status;
     if (module == NULL || signature == NULL || function == NULL)
         return bine__fail(BINE_EINVAL, "bine_def: module, signature or function is NULL");
+    if (strpbrk(signature, "\n\r") != NULL)
+        return bine__fail(BINE_EINVAL, "bine_def: %s: a signature is one line", signature);
     bine__gil_take(rt);
     if (is_identifier(module))
         status = define(rt, module, signature, function, user, doc);

@@ -627,11 +627,25 @@ typedef struct awaiting {
     PyObject *(*finish)(PyObject *target);
 } awaiting;
 
+static int await_traverse(awaiting *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->target);
+    return 0;
+}
+
+static int await_clear(awaiting *self)
+{
+    Py_CLEAR(self->target);
+    return 0;
+}
+
 static void await_dealloc(awaiting *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    Py_CLEAR(self->target);
+    PyObject_GC_UnTrack(self);
+    await_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -639,9 +653,11 @@ static void await_dealloc(awaiting *self)
 /* Ends at once, with the result: the waiting happens inside. */
 static PyObject *await_next(awaiting *self)
 {
-    PyObject *value = self->finish(self->target);
+    PyObject *target = Py_XNewRef(self->target); /* the collector may clear it meanwhile */
+    PyObject *value = target == NULL ? NULL : self->finish(target);
     PyObject *stop;
 
+    Py_XDECREF(target);
     if (value == NULL)
         return NULL;
     stop = PyObject_CallOneArg(PyExc_StopIteration, value); /* by hand: a tuple must stay one value */
@@ -653,27 +669,27 @@ static PyObject *await_next(awaiting *self)
 }
 
 static PyType_Slot await_slots[] = {
-    {Py_tp_dealloc, await_dealloc},
-    {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, await_next},
-    {0, NULL},
+    {Py_tp_traverse, await_traverse}, {Py_tp_clear, await_clear},   {Py_tp_dealloc, await_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},  {Py_tp_iternext, await_next}, {0, NULL},
 };
 
 static PyType_Spec await_spec = {
     .name = "bine._Await",
     .basicsize = sizeof(awaiting),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
     .slots = await_slots,
 };
 
 PyObject *bine__await_object(bine__python *py, PyObject *target, PyObject *(*finish)(PyObject *))
 {
-    awaiting *self = PyObject_New(awaiting, py->await_type);
+    awaiting *self = PyObject_GC_New(awaiting, py->await_type);
 
     if (self == NULL)
         return NULL;
     self->target = Py_NewRef(target);
     self->finish = finish;
+    PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 

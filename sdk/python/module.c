@@ -96,17 +96,23 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int check_interpreter(PyObject *module)
+/* Run for each import; one that is not the first (somebody took bine out of sys.modules) gets the
+ * same types and exceptions. */
+static int exec_module(PyObject *module)
 {
-    (void)module;
-    if (PyInterpreterState_Get() == PyInterpreterState_Main())
+    const bine__python *py = bine__python_now;
+
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "bine lives in the main interpreter alone");
+        return -1;
+    }
+    if (py == NULL || py->module == NULL || py->module == module)
         return 0;
-    PyErr_SetString(PyExc_ImportError, "bine lives in the main interpreter alone");
-    return -1;
+    return PyDict_Merge(PyModule_GetDict(module), PyModule_GetDict(py->module), 0);
 }
 
 static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, check_interpreter},
+    {Py_mod_exec, exec_module},
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif
@@ -198,7 +204,7 @@ int bine__python_open(bine *rt)
         return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
     if (fill(rt) == 0)
         return BINE_OK;
-    PyErr_Print();
+    bine__python_log_exception(rt, "bine_open");
     bine__python_close(rt);
     return bine__fail(BINE_EPYTHON, "bine_open: module bine could not be made");
 }

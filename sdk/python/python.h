@@ -102,6 +102,9 @@ PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);
 
 /* ---- report.c ---- */
 
+/* An exception is set that has no script to go to: logs and clears it. */
+void bine__python_log_exception(bine *rt, const char *where);
+
 /* Has tracebacks show the lines of scripts that are strings. Exceptions are kept out. */
 void bine__publish_sources(bine__python *py);
 

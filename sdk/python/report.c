@@ -304,6 +304,16 @@ void bine__python_report_failed(bine *rt)
     }
 }
 
+void bine__python_log_exception(bine *rt, const char *where)
+{
+    PyObject *exception = bine__take_exception();
+    bine_error *error = exception == NULL ? NULL : bine__error_new(exception, "", "", 0);
+
+    bine__log(rt, BINE_LOG_ERROR, "%s: %s", where, error != NULL ? error->text : "out of memory");
+    bine__error_free(error);
+    Py_XDECREF(exception);
+}
+
 static void log_frame(bine *rt, PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);

@@ -5,6 +5,7 @@
 #ifndef BINE_REACTOR_REACTOR_H
 #define BINE_REACTOR_REACTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct bine__reactor bine__reactor;
@@ -26,6 +27,13 @@ void bine__reactor_wake(bine__reactor *reactor);
  * bine_run() going by itself. */
 bine__watch *bine__reactor_watch(bine__reactor *reactor, int fd, bine__on_readable on_readable, void *user);
 void bine__reactor_unwatch(bine__watch *watch);
+
+/* False: the descriptors that the reactor stands on have been closed by somebody. */
+bool bine__reactor_intact(const bine__reactor *reactor);
+
+/* Makes new descriptors: after a fork, in the child, which shares them with its parent; or when
+ * they have been closed. Watches stay and must be made anew, if their own descriptors are new. */
+void bine__reactor_renew(bine__reactor *reactor);
 
 /* All watches must be gone. */
 void bine__reactor_free(bine__reactor *reactor);

@@ -1,6 +1,7 @@
 /* The reactor on libuv: the only file that makes uv_ calls for the loop. */
 #include "reactor/reactor.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -70,6 +71,16 @@ void bine__reactor_poll(bine__reactor *reactor, int64_t timeout_ns)
 void bine__reactor_wake(bine__reactor *reactor)
 {
     uv_async_send(&reactor->async);
+}
+
+bool bine__reactor_intact(const bine__reactor *reactor)
+{
+    return fcntl(uv_backend_fd(&reactor->loop), F_GETFD) >= 0;
+}
+
+void bine__reactor_renew(bine__reactor *reactor)
+{
+    uv_loop_fork(&reactor->loop);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
