@@ -3,6 +3,8 @@
 A call of the game takes as long as the deed: walk_to() returns on arrival. Meanwhile the
 others live, and the game draws its frames."""
 
+import math
+
 import bine
 import game
 
@@ -52,5 +54,7 @@ def rest():
 
 
 def near(place, reach):
-    """A spot at random, not farther than `reach` to each side."""
-    return [at + reach * (2 * game.random() - 1) for at in place]
+    """A spot at random, not farther away than `reach`."""
+    distance = reach * math.sqrt(game.random())
+    turn = math.tau * game.random()
+    return place[0] + distance * math.cos(turn), place[1] + distance * math.sin(turn)

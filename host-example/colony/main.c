@@ -269,7 +269,7 @@ static void print_figures(const colony *c, const figures *f)
     double switches = seconds > 0.0 ? (double)(s.jobs - f->jobs) / seconds : 0.0;
     int minutes = (int)(world_hour(c->world) * 60.0);
 
-    printf("frame %llu, day %llu %02d:%02d | work p50 %.2f p99 %.2f worst %.2f ms, "
+    printf("frame %llu, day %llu %02d:%02d | frame p50 %.2f p99 %.2f worst %.2f ms, "
            "scripts p50 %.2f ms | %zu alive, %.0f switches/s | stored %lld",
            (unsigned long long)c->world->frame, (unsigned long long)world_day(c->world), minutes / 60,
            minutes % 60, ms(meter_percentile_ns(&f->frame, 0.5)), ms(meter_percentile_ns(&f->frame, 0.99)),
@@ -285,10 +285,10 @@ static void report(colony *c)
 
     if (c->options.quiet || !due)
         return;
-    if (c->live)
-        fputc('\r', stdout);
+    /* A narrow terminal must cut the line, not wrap it: it is written over the next time. */
+    fputs(c->live ? "\r\033[?7l" : "", stdout);
     print_figures(c, &c->recent);
-    fputs(c->live ? "\033[K" : "\n", stdout);
+    fputs(c->live ? "\033[K\033[?7h" : "\n", stdout);
     fflush(stdout);
     figures_begin(&c->recent, c);
 }

@@ -29,7 +29,9 @@ BINE_API int bine_resolve(bine_resolver *r, bine_value *value);
 
 /* `code`: negative, one of BINE_E or a number of the host's own below -1000. `message`
  * (copied, may be NULL) is what the script reads. In Python: bine.HostError with .code, or
- * bine.Timeout for BINE_ETIMEDOUT, MemoryError for BINE_ENOMEM. Thread: any. */
+ * bine.Timeout for BINE_ETIMEDOUT, MemoryError for BINE_ENOMEM.
+ * BINE_EINVAL: `code` is not negative; rejected with that. BINE_ESETTLED, BINE_ECLOSED as above.
+ * Thread: any. */
 BINE_API int bine_reject(bine_resolver *r, int code, const char *message);
 
 /* No result will come: rejects with BINE_EBROKEN. NULL is fine. Thread: any. */
@@ -44,7 +46,7 @@ BINE_API void bine_resolver_drop(bine_resolver *r);
 BINE_API int bine_wait(bine_deferred *d, int64_t timeout_ns, bine_value **out);
 
 /* Asks for the end of the work: the canceller is called once, in a tick to come.
- * BINE_ESETTLED: it has its result. Thread: owner. */
+ * BINE_ESETTLED: it has its result. BINE_EINVAL: NULL. Thread: owner. */
 BINE_API int bine_deferred_cancel(bine_deferred *d);
 
 /* One more hold, one less. Thread: owner. */

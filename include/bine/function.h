@@ -22,8 +22,10 @@ extern "C" {
 typedef struct bine_call bine_call;
 
 /* Answers the call with one of bine_return(), bine_defer(), bine_fail(); with none of them
- * the script gets None. A negative status raises bine.HostError with it, BINE_ECANCELED the
- * exception the micro-thread was cancelled with. Runs on the calling script's stack. */
+ * the script gets None. A negative status raises what it means (BINE_EINVAL: ValueError,
+ * BINE_ETYPE: TypeError, BINE_ENOMEM: MemoryError, BINE_ETIMEDOUT: bine.Timeout, BINE_ECANCELED:
+ * what the micro-thread was cancelled with), any other bine.HostError. Runs on the calling
+ * script's stack. */
 typedef int (*bine_fn)(bine_call *call, void *user);
 
 /* Makes `module`.name callable for scripts; the module is made on the first use of its name.
@@ -54,11 +56,11 @@ BINE_API void *bine_arg_pointer(bine_call *call, size_t index, const char *type)
 BINE_API bool bine_arg_is_none(bine_call *call, size_t index);
 
 /* Any argument as a new value, lists and dicts with all in them. NULL: it has no such form
- * (the call then raises TypeError) or memory is out. */
+ * (the call then raises TypeError) or memory is out. Thread: micro. */
 BINE_API bine_value *bine_arg_value(bine_call *call, size_t index);
 
+/* The runtime; the calling micro-thread, NULL when called outside of one. Borrowed. Thread: micro. */
 BINE_API bine *bine_call_runtime(bine_call *call);
-/* The calling micro-thread, borrowed; NULL when called outside of one. */
 BINE_API bine_micro *bine_call_micro(bine_call *call);
 
 /* Answers with a value (taken). BINE_EBUSY: already answered. Thread: micro. */
@@ -69,13 +71,15 @@ BINE_API int bine_return(bine_call *call, bine_value *value);
  * `on_cancel` (may be NULL) is called with the function's `user`, and has been by the time
  * the script sees the exception.
  * BINE_EMICRO: the caller cannot wait; the script sees bine.NotInMicroThread. BINE_EBUSY:
- * already answered. On any error *r is NULL: return the status. Thread: micro. */
+ * already answered. BINE_ECANCELED; BINE_ENOMEM. On any error *r is NULL: return the status.
+ * Thread: micro. */
 BINE_API int bine_defer(bine_call *call, bine_on_cancel on_cancel, bine_resolver **r);
 /* The same with another `user` for the canceller. */
 BINE_API int bine_defer_with(bine_call *call, bine_on_cancel on_cancel, void *user, bine_resolver **r);
 
-/* Raises the builtin exception `type` ("ValueError") in the script. Returns BINE_ESCRIPT, so
- * that a function can end with `return bine_fail(...)`. */
+/* Raises the builtin exception `type` ("ValueError"; SystemError when there is none of that name)
+ * in the script. Returns BINE_ESCRIPT, so that a function can end with `return bine_fail(...)`.
+ * Thread: micro. */
 BINE_API int bine_fail(bine_call *call, const char *type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

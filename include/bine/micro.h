@@ -22,7 +22,8 @@ typedef enum bine_micro_state {
 
 /* Starts `function` of `module` with the items of `args` (a list, taken; NULL: none) as a
  * new micro-thread, which also does the import: whatever fails there is its error. `out` may
- * be NULL. BINE_ECLOSED; BINE_ENOMEM; BINE_ETYPE: args is not a list. Thread: owner. */
+ * be NULL. BINE_ECLOSED; BINE_ENOMEM; BINE_ETYPE: args is not a list; BINE_EINVAL: a name is NULL;
+ * BINE_ESCRIPT: an argument does not convert. Thread: owner. */
 BINE_API int bine_spawn_named(bine *rt, const char *module, const char *function, bine_value *args,
                               bine_micro **out);
 
@@ -30,6 +31,7 @@ BINE_API int bine_spawn_named(bine *rt, const char *module, const char *function
  * has not started is dropped. No effect on one that is done. Thread: owner. */
 BINE_API int bine_micro_cancel(bine_micro *micro);
 
+/* BINE_MICRO_DONE for NULL. Thread: owner. */
 BINE_API bine_micro_state bine_micro_get_state(const bine_micro *micro);
 
 /* How one that is done ended: BINE_OK, BINE_ESCRIPT (it raised), BINE_ECANCELED (as it was
@@ -50,7 +52,8 @@ BINE_API bine_micro *bine_micro_current(void);
 /* Lets go of a handle. NULL is fine. Thread: owner. */
 BINE_API void bine_micro_release(bine_micro *micro);
 
-/* Gives the others a turn; suspends for `ns`. BINE_EMICRO; BINE_ECANCELED. Thread: micro. */
+/* Gives the others a turn; suspends for `ns` (negative: as 0). BINE_EMICRO; BINE_EBUSY: just
+ * ending; BINE_ECANCELED: clean up and return; BINE_ENOMEM. Thread: micro. */
 BINE_API int bine_yield(void);
 BINE_API int bine_sleep(int64_t ns);
 

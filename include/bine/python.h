@@ -12,22 +12,25 @@
 extern "C" {
 #endif
 
-/* Take the GIL and give it back; they nest, also inside a tick. Thread: owner. */
-BINE_API void bine_python_enter(bine *rt);
+/* Take the GIL and give it back; they nest, also inside a tick. BINE_ETHREAD: do not go on. Thread:
+ * owner. */
+BINE_API int bine_python_enter(bine *rt);
 BINE_API void bine_python_leave(bine *rt);
 
-/* Argument `index` of a host function: borrowed. */
+/* Argument `index` of a host function: borrowed. Thread: micro. */
 BINE_API PyObject *bine_arg_object(bine_call *call, size_t index);
 
-/* A value that holds `object` (a new reference is made). It may be dropped on any thread. */
+/* A value that holds `object` (a new reference is made). It may be dropped on any thread.
+ * Thread: owner, GIL held. */
 BINE_API bine_value *bine_value_from_object(bine *rt, PyObject *object);
 
 /* Conversions, by copy. NULL with a Python exception set on failure. The first borrows the
- * value, and lets a pointer value go over into the capsule. */
+ * value; a capsule shares its pointer. Thread: owner, GIL held. */
 BINE_API PyObject *bine_value_to_python(bine_value *value);
 BINE_API bine_value *bine_value_from_python(PyObject *object);
 
-/* The exception that ended a micro-thread (new), or NULL. Reading it counts as handling it. */
+/* The exception that ended a micro-thread (new), or NULL. Reading it counts as handling it.
+ * Thread: owner, GIL held. */
 BINE_API PyObject *bine_micro_exception(bine_micro *micro);
 
 #ifdef __cplusplus

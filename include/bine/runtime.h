@@ -7,9 +7,9 @@
  *     bine_run_file(rt, "agent.py", NULL);
  *     while (frame())                    // your loop
  *         bine_tick(rt, 2000000, NULL);  // scripts may use 2 ms of this frame
- *     bine_shutdown(rt, 0);
- *     while (bine_close(rt) == BINE_EBUSY)
- *         bine_tick(rt, 2000000, NULL);
+ *     bine_shutdown(rt, SECOND);         // the scripts' finally blocks have a second
+ *     for (int i = 0; i < 60 && bine_close(rt) == BINE_EBUSY; i++)
+ *         frame(), bine_tick(rt, 2000000, NULL);
  *
  * One runtime is open per process at a time, and a process starts its interpreter once:
  * CPython does not start twice cleanly.
@@ -33,7 +33,7 @@ typedef enum bine_log_level { BINE_LOG_INFO, BINE_LOG_WARNING, BINE_LOG_ERROR } 
 typedef enum bine_stack_class {
     BINE_STACK_DEFAULT, /* 8 MiB: what fits the main thread of python3 fits here */
     BINE_STACK_SMALL,   /* 128 KiB (3.13: 256): 100,000 micro-threads of shallow scripts, below 5 KiB each */
-    BINE_STACK_LARGE    /* 64 MiB: recursion 25,000 calls deep, whatever they go through */
+    BINE_STACK_LARGE    /* 64 MiB: recursion as deep as CPython itself allows, on 3.11 25,000 calls */
 } bine_stack_class;
 
 /* Called on the owner thread. `error` is borrowed for the call. Must not tick or close. */
@@ -76,8 +76,10 @@ typedef struct bine_config {
 /* Sets every default. Thread: any. */
 BINE_API void bine_config_init(bine_config *config);
 
-/* Starts the interpreter and the runtime; the calling thread becomes the owner.
- * BINE_EBUSY: one is open. BINE_ESTARTED: one was. BINE_EPYTHON: the interpreter did not start. */
+/* Starts the interpreter and the runtime; the calling thread becomes the owner. Release *out with
+ * bine_close(). BINE_EBUSY: one is open. BINE_ESTARTED: one was, or the host has started Python.
+ * BINE_EPYTHON: the interpreter did not start. BINE_EINVAL: the config. BINE_EIO: no descriptors.
+ * BINE_ENOMEM. Thread: any. */
 BINE_API int bine_open(const bine_config *config, bine **out);
 
 /* Starts a script as a micro-thread. Nothing of it runs before the next tick, not even its
@@ -85,7 +87,8 @@ BINE_API int bine_open(const bine_config *config, bine **out);
  * namespace of their own under that name. The folder of a file is searched for its imports.
  *
  * `out` may be NULL; else release *out with bine_micro_release(). `name` stands in tracebacks.
- * BINE_ECLOSED: shutting down. BINE_EIO: the file cannot be read. Thread: owner. */
+ * BINE_ECLOSED: shutting down. BINE_EIO: the file cannot be read. BINE_EINVAL: a text is NULL.
+ * BINE_ESCRIPT: a text is none in the file system's encoding. BINE_ENOMEM. Thread: owner. */
 BINE_API int bine_run_file(bine *rt, const char *path, bine_micro **out);
 BINE_API int bine_run_string(bine *rt, const char *source, const char *name, bine_micro **out);
 
@@ -104,7 +107,8 @@ typedef struct bine_tick_info {
  * least one job runs; a job is not cut short, so a script that does not wait overruns.
  * A negative budget runs just the batch that was ready at the start, however long it takes.
  *
- * Never blocks. `info` may be NULL. BINE_EBUSY: called from inside a tick. Thread: owner. */
+ * Never blocks. `info` may be NULL. BINE_EBUSY: called from inside a tick, or between
+ * bine_python_enter() and _leave(). BINE_EINVAL: info->struct_size is not set. Thread: owner. */
 BINE_API int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info);
 
 typedef enum bine_run_mode {
@@ -114,13 +118,13 @@ typedef enum bine_run_mode {
 } bine_run_mode;
 
 /* Drives the runtime on its own loop. Returns 0 when all is done, 1 when something lives
- * on (once, no-wait), or an error. BINE_EBUSY: called from inside a tick. Thread: owner. */
+ * on (once, no-wait), or an error. BINE_EBUSY: as bine_tick(). BINE_EINVAL: the mode. Thread: owner. */
 BINE_API int bine_run(bine *rt, bine_run_mode mode);
 
 /* Has `task` called once, on the owner thread, on the host's stack, in a tick to come. Tasks
  * of one thread keep their order. `release` (may be NULL) frees `user` after the call, or
  * without it when the runtime closes first. On an error `user` has been released.
- * BINE_ECLOSED, BINE_ENOMEM. Thread: any. */
+ * BINE_ECLOSED: it is closing. BINE_ENOMEM. Thread: any, before bine_close() returns. */
 typedef void (*bine_task)(bine *rt, void *user);
 BINE_API int bine_post(bine *rt, bine_task task, void *user, bine_free release);
 
@@ -130,11 +134,14 @@ BINE_API void bine_interrupt(bine *rt);
 
 /* Begins the end: spawns are refused, and bine.Exit is raised in every micro-thread where it
  * waits, children first, and again at each later wait. Keep ticking. When `grace_ns` is over,
- * those that still live are reported through on_log with their stacks. Thread: owner. */
+ * those that still live are reported through on_log with their stacks. A negative grace is none;
+ * a second call changes nothing. BINE_ENOMEM: nothing has happened. Thread: owner. */
 BINE_API int bine_shutdown(bine *rt, int64_t grace_ns);
 
-/* Ends the runtime and its interpreter, and frees `rt`. Never blocks.
- * BINE_EBUSY: a micro-thread lives, or called from inside a tick; nothing has happened. Thread: owner. */
+/* Ends the runtime and its interpreter, and frees `rt`. Never blocks. Afterwards nobody may use
+ * `rt`; resolvers may still be consumed, which says BINE_ECLOSED, and handles be released.
+ * BINE_EBUSY: a micro-thread lives, or a Python thread that is no daemon, or called from inside a
+ * tick; bine_message() names it, and nothing has happened. Thread: owner. */
 BINE_API int bine_close(bine *rt);
 
 typedef struct bine_stats {
@@ -148,7 +155,7 @@ typedef struct bine_stats {
     size_t deferreds;   /* that exist now */
 } bine_stats;
 
-/* Thread: owner. */
+/* BINE_EINVAL: stats->struct_size is not set. Thread: owner. */
 BINE_API int bine_get_stats(const bine *rt, bine_stats *stats);
 
 /* What was given in bine_config.user. Thread: owner. */

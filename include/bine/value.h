@@ -48,15 +48,17 @@ BINE_API bine_value *bine_value_dict(void);
  * at once when memory is out. */
 BINE_API bine_value *bine_value_pointer(void *pointer, const char *type, bine_free destroy);
 
-/* Appends `item` (taken) to a list. BINE_ETYPE: not a list. Thread: the value's owner. */
+/* Appends `item` (taken) to a list. BINE_ETYPE: not a list. BINE_EINVAL: into itself, or the list
+ * is shared by now. BINE_ENOMEM. Thread: the value's owner. */
 BINE_API int bine_value_append(bine_value *list, bine_value *item);
 
-/* Sets `key` (copied) to `item` (taken), in place of what was there. BINE_ETYPE: not a dict. */
+/* Sets `key` (copied) to `item` (taken), in place of what was there. BINE_ETYPE: not a
+ * dict; else as above. */
 BINE_API int bine_value_set(bine_value *dict, const char *key, bine_value *item);
 
 /* Reading. A value of another kind reads as 0, 0.0, false, NULL; f64 reads an i64 too.
  * Pointers returned are borrowed and live as long as the value. Text is NUL-terminated;
- * `size` may be NULL. */
+ * `size` may be NULL. Thread: any. */
 BINE_API bine_kind bine_value_kind(const bine_value *v);
 BINE_API bool bine_value_as_bool(const bine_value *v);
 BINE_API int64_t bine_value_as_i64(const bine_value *v);
@@ -66,7 +68,7 @@ BINE_API const void *bine_value_as_bytes(const bine_value *v, size_t *size);
 BINE_API void *bine_value_as_pointer(const bine_value *v, const char *type);
 
 /* How many items a list or dict has, else 0; the item at `index` or under `key`, NULL when
- * there is none; the index-th key of a dict, in the order they were first set. */
+ * there is none; the index-th key of a dict, in the order they were first set. Thread: any. */
 BINE_API size_t bine_value_count(const bine_value *v);
 BINE_API const bine_value *bine_value_at(const bine_value *v, size_t index);
 BINE_API const bine_value *bine_value_get(const bine_value *dict, const char *key);

@@ -118,10 +118,16 @@ PyCodeObject *bine__running_code(PyThreadState *t, int *offset)
     struct _PyInterpreterFrame *frame = t->current_frame;
 #endif
 
+    PyObject *code;
+
     if (frame == NULL)
         return NULL;
     *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
-    return (PyCodeObject *)PyUnstable_InterpreterFrame_GetCode(frame);
+    code = PyUnstable_InterpreterFrame_GetCode(frame);
+    if (PyCode_Check(code))
+        return (PyCodeObject *)code;
+    Py_DECREF(code); /* a frame of the interpreter's own */
+    return NULL;
 #endif
 }
 

@@ -30,6 +30,9 @@
 #if PY_VERSION_HEX >= 0x030D0000
 #include <internal/pycore_tstate.h>
 #endif
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_pythonrun.h> /* _PyOS_STACK_MARGIN_BYTES */
+#endif
 
 #include <stddef.h>
 #include <string.h>

@@ -725,7 +725,7 @@ int bine_micro_cancel(bine_micro *micro)
 
 bine_micro_state bine_micro_get_state(const bine_micro *micro)
 {
-    return bine__micro_state(&micro->core);
+    return micro == NULL ? BINE_MICRO_DONE : bine__micro_state(&micro->core);
 }
 
 int bine_micro_status(const bine_micro *micro)

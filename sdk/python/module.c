@@ -262,10 +262,13 @@ const char *bine__python_living_thread(bine *rt)
     return found ? name : NULL;
 }
 
-void bine_python_enter(bine *rt)
+int bine_python_enter(bine *rt)
 {
-    if (bine__check_owner(rt, "bine_python_enter") == BINE_OK)
+    int status = bine__check_owner(rt, "bine_python_enter");
+
+    if (status == BINE_OK)
         bine__gil_take(rt);
+    return status;
 }
 
 void bine_python_leave(bine *rt)
