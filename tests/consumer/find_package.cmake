@@ -15,6 +15,7 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
 run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/host-example -B ${BUILD}/consumer/build
   -DCMAKE_PREFIX_PATH=${prefix} -DPython3_ROOT_DIR=${PYTHON_ROOT})
 run(${CMAKE_COMMAND} --build ${BUILD}/consumer/build)
+run(${prefix}/bin/bine -c "import bine; bine.sleep(0)")
 run(${BUILD}/consumer/build/minimal)
 foreach(line "[frame  90] the door opened: a cat" "] tick 2" "] done")
   string(FIND "${text}" "${line}" at)
