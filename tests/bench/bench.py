@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 9
 
 
 def run(*command):
