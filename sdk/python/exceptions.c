@@ -237,3 +237,18 @@ int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     }
     return bine__seconds(args[0], "timeout", true, out);
 }
+
+int bine__fail_with_exception(int status, const char *call, const char *subject)
+{
+    PyObject *exception = bine__take_exception();
+    PyObject *text = PyObject_Str(exception);
+    const char *what = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+
+    if (PyErr_GivenExceptionMatches(exception, PyExc_MemoryError))
+        status = BINE_ENOMEM;
+    bine__fail(status, "%s: %s: %s", call, subject, what != NULL ? what : "?");
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(exception);
+    return status;
+}

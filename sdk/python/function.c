@@ -849,32 +849,16 @@ static PyObject *host_module(bine__python *py, const char *name)
     return module;
 }
 
-/* The exception that is set becomes the message of `status`. */
-static int fail_with_exception(int status, const char *call, const char *subject)
-{
-    PyObject *exception = bine__take_exception();
-    PyObject *text = PyObject_Str(exception);
-    const char *what = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-
-    if (PyErr_GivenExceptionMatches(exception, PyExc_MemoryError))
-        status = BINE_ENOMEM;
-    bine__fail(status, "%s: %s: %s", call, subject, what != NULL ? what : "?");
-    PyErr_Clear();
-    Py_XDECREF(text);
-    Py_XDECREF(exception);
-    return status;
-}
-
 static int add_function(bine *rt, const char *module_name, host_function *self, const char *signature)
 {
     PyObject *module = host_module(rt->python, module_name);
 
     if (module == NULL)
-        return fail_with_exception(BINE_EEXIST, "bine_def", module_name);
+        return bine__fail_with_exception(BINE_EEXIST, "bine_def", module_name);
     if (PyDict_Contains(PyModule_GetDict(module), self->name) != 0)
         return bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature, module_name);
     if (PyObject_SetAttr(module, self->name, (PyObject *)self) != 0)
-        return fail_with_exception(BINE_ENOMEM, "bine_def", signature);
+        return bine__fail_with_exception(BINE_ENOMEM, "bine_def", signature);
     return BINE_OK;
 }
 
@@ -885,7 +869,7 @@ static int define(bine *rt, const char *module_name, const char *signature, bine
     int status;
 
     if (self == NULL)
-        return fail_with_exception(BINE_EINVAL, "bine_def", signature);
+        return bine__fail_with_exception(BINE_EINVAL, "bine_def", signature);
     self->function = function;
     self->user = user;
     PyObject_GC_Track(self); /* now that it is whole */

@@ -7,11 +7,6 @@
 #include <stddef.h>
 #include <structmember.h>
 
-static bine_micro *of_core(bine__micro *core)
-{
-    return (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
-}
-
 /* ---- running ---- */
 
 /* What a name is made from when nobody gave one (new). */
@@ -131,7 +126,7 @@ static void raise_not_begun(bine_micro *self)
 
 void bine__python_run(bine__micro *core)
 {
-    bine_micro *self = of_core(core);
+    bine_micro *self = bine__of_core(core);
 
     if (core->slot == NULL)
         raise_not_begun(self);
@@ -166,7 +161,7 @@ void bine__micro_take_error(bine_micro *self)
     if (newer != NULL)
         newer->older = older;
     else if (py->failed == self)
-        py->failed = older == NULL ? NULL : of_core(older);
+        py->failed = older == NULL ? NULL : bine__of_core(older);
     if (older != NULL)
         older->newer = newer;
 }
@@ -175,7 +170,7 @@ void bine__micro_take_error(bine_micro *self)
 static bool pass_on_interrupt(bine_micro *self)
 {
     bine__micro *main_core = self->core.rt->main;
-    bine_micro *main_micro = main_core == NULL ? NULL : of_core(main_core);
+    bine_micro *main_micro = main_core == NULL ? NULL : bine__of_core(main_core);
 
     if (main_micro == NULL || !PyErr_GivenExceptionMatches(self->error, PyExc_KeyboardInterrupt))
         return false;
@@ -193,7 +188,7 @@ static bool pass_on_interrupt(bine_micro *self)
 /* Whoever holds it from now on wants its result or its name, nothing else. */
 void bine__python_ended(bine__micro *core)
 {
-    bine_micro *self = of_core(core);
+    bine_micro *self = bine__of_core(core);
 
     self->farewell = self->error != NULL && bine__is_farewell(core->rt->python, self->error);
     if (self->farewell || (self->error != NULL && pass_on_interrupt(self)))
@@ -708,7 +703,7 @@ bine_micro *bine_micro_current(void)
 
     if (rt == NULL || rt->current == &rt->host || rt->current->done)
         return NULL;
-    return of_core(rt->current);
+    return bine__of_core(rt->current);
 }
 
 int bine_micro_cancel(bine_micro *micro)

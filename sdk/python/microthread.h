@@ -6,6 +6,8 @@
 
 #include "core/micro.h"
 
+#include <stddef.h>
+
 struct bine__timeout;
 
 struct bine_micro {
@@ -30,6 +32,11 @@ struct bine_micro {
     void *data; /* the host's */
     PyObject *weakrefs;
 };
+
+static inline bine_micro *bine__of_core(bine__micro *core)
+{
+    return (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
+}
 
 /* Spawns function(*args) (both borrowed; args may be NULL) under `name` (taken, may be NULL). New. */
 bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *name);

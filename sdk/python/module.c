@@ -58,7 +58,7 @@ static PyObject *py_all(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     for (bine__micro *core = rt == NULL ? NULL : rt->oldest; core != NULL && list != NULL; core = core->newer)
-        if (PyList_Append(list, (PyObject *)((char *)core - offsetof(bine_micro, core))) != 0)
+        if (PyList_Append(list, (PyObject *)bine__of_core(core)) != 0)
             Py_CLEAR(list);
     return list;
 }

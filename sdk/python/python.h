@@ -52,6 +52,10 @@ PyObject *bine__take_exception(void);
 /* Raises it again; the reference is taken. */
 void bine__raise(PyObject *exception);
 
+/* The exception that is set becomes the message of `status`, or of BINE_ENOMEM: "call: subject:
+ * text". Returns the status. */
+int bine__fail_with_exception(int status, const char *call, const char *subject);
+
 /* Raises what `status` means. `message` may be NULL. Returns NULL for convenience. */
 PyObject *bine__raise_status(bine *rt, int status, const char *message);
 /* Raises bine.HostError: the host has said so. */

@@ -328,7 +328,7 @@ static void log_frame(bine *rt, PyFrameObject *frame)
 void bine__python_report_survivors(bine *rt)
 {
     for (bine__micro *core = rt->oldest; core != NULL; core = core->newer) {
-        bine_micro *micro = (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
+        bine_micro *micro = bine__of_core(core);
         PyObject *frames = bine__micro_stack(micro);
         PyObject *name = bine__micro_name(micro);
 

@@ -69,21 +69,6 @@ static PyObject *new_namespace(bine *rt, PyObject *file)
     return namespace;
 }
 
-/* The exception that is set becomes a status and a message. */
-static int failed(const char *call)
-{
-    PyObject *exception = bine__take_exception();
-    PyObject *text = PyObject_Str(exception);
-    const char *what = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    int status = PyErr_GivenExceptionMatches(exception, PyExc_MemoryError) ? BINE_ENOMEM : BINE_ESCRIPT;
-
-    bine__fail(status, "%s: %s", call, what != NULL ? what : "?");
-    PyErr_Clear();
-    Py_XDECREF(text);
-    Py_XDECREF(exception);
-    return status;
-}
-
 static int hand_out(bine_micro *micro, bine_micro **out)
 {
     if (out != NULL)
@@ -147,7 +132,9 @@ int bine_run_string(bine *rt, const char *source, const char *name, bine_micro *
     label = PyUnicode_DecodeFSDefault(name != NULL ? name : "<string>");
     if (text != NULL && label != NULL && PyDict_SetItem(rt->python->sources, label, text) == 0)
         micro = start_script(rt, text, label, NULL);
-    status = micro != NULL ? hand_out(micro, out) : failed("bine_run_string");
+    status = micro != NULL ? hand_out(micro, out)
+                           : bine__fail_with_exception(BINE_ESCRIPT, "bine_run_string",
+                                                       name != NULL ? name : "<string>");
     Py_XDECREF(label);
     Py_XDECREF(text);
     bine__gil_give(rt);
@@ -248,7 +235,8 @@ int bine_run_file(bine *rt, const char *path, bine_micro **out)
         name = absolute(path);
     if (name != NULL)
         micro = start_script(rt, source, name, name);
-    status = micro != NULL ? hand_out(micro, out) : failed("bine_run_file");
+    status = micro != NULL ? hand_out(micro, out)
+                           : bine__fail_with_exception(BINE_ESCRIPT, "bine_run_file", path);
     Py_XDECREF(name);
     Py_XDECREF(source);
     bine__gil_give(rt);
@@ -290,7 +278,8 @@ int bine_spawn_named(bine *rt, const char *module, const char *function, bine_va
     name = PyUnicode_FromFormat("%s.%s", module, function);
     if (name != NULL)
         micro = launch(rt, &run_named_def, named_args(module, function, args), name);
-    status = micro != NULL ? hand_out(micro, out) : failed("bine_spawn_named");
+    status = micro != NULL ? hand_out(micro, out)
+                           : bine__fail_with_exception(BINE_ESCRIPT, "bine_spawn_named", function);
     Py_XDECREF(name);
     bine__gil_give(rt);
     bine_value_free(args);
