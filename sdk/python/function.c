@@ -1,6 +1,6 @@
-/* Host functions: C functions that scripts call. A signature is compiled by CPython itself, as
- * the head of a def, once; calls are parsed by what came out of it. */
-#include "python/python.h"
+/* Host functions: C functions that scripts call. Taking the arguments, calling, answering; the
+ * object itself. What a signature means is made out once, in signature.c. */
+#include "python/function.h"
 
 #include "core/pyframe.h"
 #include "data/value.h"
@@ -10,49 +10,10 @@
 #include <stdlib.h>
 #include <structmember.h>
 
-#define PARAMS_MAX 64
-
-/* The kinds an annotation admits. */
-enum {
-    KIND_NONE = 1,
-    KIND_BOOL = 2,
-    KIND_INT = 4,
-    KIND_FLOAT = 8,
-    KIND_STR = 16,
-    KIND_BYTES = 32,
-    KIND_LIST = 64,
-    KIND_DICT = 128,
-    KIND_OBJECT = 256 /* anything */
-};
-
-typedef struct host_function {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    bine *rt;
-    bine_fn function;
-    void *user;
-    PyObject *name;
-    PyObject *module;
-    PyObject *doc;
-    PyObject *signature; /* as given */
-    PyObject *code;      /* these four make inspect.signature() see a function */
-    PyObject *defaults;
-    PyObject *kwdefaults;
-    PyObject *annotations;
-    PyObject *params; /* a tuple of names */
-    Py_ssize_t count;
-    Py_ssize_t positional;      /* how many can be given by position */
-    Py_ssize_t positional_only; /* how many only so */
-    bool returns_deferred;
-    unsigned result_kinds;
-    unsigned kinds[PARAMS_MAX];
-    PyObject *fallback[PARAMS_MAX]; /* default values, NULL: required */
-} host_function;
-
 typedef enum answer { NOTHING, VALUE, DEFERRED } answer;
 
 struct bine_call {
-    host_function *self;
+    bine__function *self;
     PyObject *const *args;
     answer answer;
     bine_value *value;
@@ -114,31 +75,27 @@ static unsigned kind_of(PyObject *object)
     return PyDict_Check(object) ? KIND_DICT : KIND_OBJECT;
 }
 
-static PyObject *param_name(const host_function *self, Py_ssize_t index)
-{
-    return PyTuple_GET_ITEM(self->params, index); /* borrowed */
-}
-
-static int refuse_kind(const host_function *self, Py_ssize_t index, PyObject *object)
+static int refuse_kind(const bine__function *self, Py_ssize_t index, PyObject *object)
 {
     PyObject *wanted = kinds_text(self->kinds[index]);
 
     if (wanted != NULL)
         PyErr_Format(PyExc_TypeError, "%U() argument '%U' must be %U, not %.100s", self->name,
-                     param_name(self, index), wanted, object == Py_None ? "None" : Py_TYPE(object)->tp_name);
+                     bine__param_name(self, index), wanted,
+                     object == Py_None ? "None" : Py_TYPE(object)->tp_name);
     Py_XDECREF(wanted);
     return -1;
 }
 
-static void refuse_range(const host_function *self, Py_ssize_t index, const char *what)
+static void refuse_range(const bine__function *self, Py_ssize_t index, const char *what)
 {
     if (!PyErr_Occurred())
         PyErr_Format(PyExc_OverflowError, "%U() argument '%U' does not fit in %s", self->name,
-                     param_name(self, index), what);
+                     bine__param_name(self, index), what);
 }
 
 /* What C cannot hold is refused here, so that reading an argument as declared cannot fail. */
-static int check_range(const host_function *self, Py_ssize_t index, PyObject *object)
+static int check_range(const bine__function *self, Py_ssize_t index, PyObject *object)
 {
     bool as_int = (self->kinds[index] & KIND_INT) != 0;
     int overflow = 0;
@@ -158,7 +115,7 @@ static int check_range(const host_function *self, Py_ssize_t index, PyObject *ob
     return -1;
 }
 
-static int check_argument(const host_function *self, Py_ssize_t index, PyObject *object)
+int bine__check_argument(const bine__function *self, Py_ssize_t index, PyObject *object)
 {
     if (self->kinds[index] & KIND_OBJECT)
         return 0;
@@ -167,25 +124,25 @@ static int check_argument(const host_function *self, Py_ssize_t index, PyObject 
     return check_range(self, index, object);
 }
 
-static int refuse_count(const host_function *self, Py_ssize_t given)
+static int refuse_count(const bine__function *self, Py_ssize_t given)
 {
     PyErr_Format(PyExc_TypeError, "%U() takes at most %zd positional argument%s (%zd given)", self->name,
                  self->positional, self->positional == 1 ? "" : "s", given);
     return -1;
 }
 
-static Py_ssize_t find_param(const host_function *self, PyObject *name)
+static Py_ssize_t find_param(const bine__function *self, PyObject *name)
 {
     for (Py_ssize_t i = 0; i < self->count; i++)
-        if (param_name(self, i) == name)
+        if (bine__param_name(self, i) == name)
             return i;
     for (Py_ssize_t i = 0; i < self->count; i++)
-        if (PyUnicode_Compare(param_name(self, i), name) == 0)
+        if (PyUnicode_Compare(bine__param_name(self, i), name) == 0)
             return i;
     return -1;
 }
 
-static int take_named(const host_function *self, PyObject *name, PyObject *object, PyObject **values)
+static int take_named(const bine__function *self, PyObject *name, PyObject *object, PyObject **values)
 {
     Py_ssize_t index = find_param(self, name);
 
@@ -202,7 +159,7 @@ static int take_named(const host_function *self, PyObject *name, PyObject *objec
 }
 
 /* Sorts what was given into `values`, by parameter; all borrowed. */
-static int take_arguments(const host_function *self, PyObject *const *args, Py_ssize_t given,
+static int take_arguments(const bine__function *self, PyObject *const *args, Py_ssize_t given,
                           PyObject *kwnames, PyObject **values)
 {
     Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
@@ -218,12 +175,12 @@ static int take_arguments(const host_function *self, PyObject *const *args, Py_s
     for (Py_ssize_t i = 0; i < self->count; i++) {
         if (values[i] == NULL)
             values[i] = self->fallback[i];
-        else if (check_argument(self, i, values[i]) != 0)
+        else if (bine__check_argument(self, i, values[i]) != 0)
             return -1;
         if (values[i] != NULL)
             continue;
         PyErr_Format(PyExc_TypeError, "%U() missing required argument: '%U'", self->name,
-                     param_name(self, i));
+                     bine__param_name(self, i));
         return -1;
     }
     return 0;
@@ -245,7 +202,7 @@ static void drop_answer(bine_call *call)
 /* The host's function has come back: 0, or an exception. */
 static int judge(bine_call *call, int status)
 {
-    host_function *self = call->self;
+    bine__function *self = call->self;
 
     if (status == BINE_OK && !PyErr_Occurred())
         return 0;
@@ -261,7 +218,7 @@ static int judge(bine_call *call, int status)
 }
 
 /* A function of its own: the values need no stack while the script waits for the answer. */
-__attribute__((noinline)) static int begin(host_function *self, bine_call *call, PyObject *const *args,
+__attribute__((noinline)) static int begin(bine__function *self, bine_call *call, PyObject *const *args,
                                            Py_ssize_t given, PyObject *kwnames)
 {
     PyObject *values[self->count + 1];
@@ -290,7 +247,7 @@ static unsigned kind_of_value(const bine_value *value)
     return kind < sizeof kinds / sizeof kinds[0] ? kinds[kind] : KIND_OBJECT;
 }
 
-static PyObject *refuse_result(const host_function *self, unsigned kind)
+static PyObject *refuse_result(const bine__function *self, unsigned kind)
 {
     PyObject *wanted = kinds_text(self->result_kinds);
 
@@ -301,7 +258,7 @@ static PyObject *refuse_result(const host_function *self, unsigned kind)
     return NULL;
 }
 
-static PyObject *result_from(const host_function *self, bine_value *value)
+static PyObject *result_from(const bine__function *self, bine_value *value)
 {
     unsigned kind = kind_of_value(value);
     bool fits = (self->result_kinds & (kind | KIND_OBJECT)) != 0;
@@ -314,7 +271,7 @@ static PyObject *result_from(const host_function *self, bine_value *value)
     return bine_value_to_python(value);
 }
 
-static PyObject *await_answer(const host_function *self, bine_deferred *d)
+static PyObject *await_answer(const bine__function *self, bine_deferred *d)
 {
     int status = bine__deferred_await(d, -1);
     PyObject *result;
@@ -334,7 +291,7 @@ static PyObject *await_answer(const host_function *self, bine_deferred *d)
 
 static PyObject *function_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    host_function *self = (host_function *)callable;
+    bine__function *self = (bine__function *)callable;
     bine_call call = {.self = self};
     PyObject *result;
 
@@ -355,7 +312,7 @@ static PyObject *function_call(PyObject *callable, PyObject *const *args, size_t
 
 static PyObject *argument(bine_call *call, size_t index, unsigned kind)
 {
-    host_function *self = call->self;
+    bine__function *self = call->self;
 
     if (call->args == NULL || index >= (size_t)self->count) {
         if (!PyErr_Occurred())
@@ -367,7 +324,7 @@ static PyObject *argument(bine_call *call, size_t index, unsigned kind)
         return call->args[index];
     if (!PyErr_Occurred())
         PyErr_Format(PyExc_TypeError, "%U(): the host reads argument '%U' as %s, but it is %.100s",
-                     self->name, param_name(self, (Py_ssize_t)index), kind_name(kind),
+                     self->name, bine__param_name(self, (Py_ssize_t)index), kind_name(kind),
                      Py_TYPE(call->args[index])->tp_name);
     return NULL;
 }
@@ -437,7 +394,7 @@ void *bine_arg_pointer(bine_call *call, size_t index, const char *type)
         return object == NULL ? NULL : PyCapsule_GetPointer(object, type);
     if (!PyErr_Occurred())
         PyErr_Format(PyExc_TypeError, "%U() argument '%U' must be a pointer of type %s", call->self->name,
-                     param_name(call->self, (Py_ssize_t)index), type != NULL ? type : "''");
+                     bine__param_name(call->self, (Py_ssize_t)index), type != NULL ? type : "''");
     return NULL;
 }
 
@@ -519,19 +476,19 @@ int bine_fail(bine_call *call, const char *type, const char *format, ...)
 
 /* ---- the object ---- */
 
-static int function_traverse(host_function *self, visitproc visit, void *arg)
+static int function_traverse(bine__function *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->code);
     Py_VISIT(self->defaults);
     Py_VISIT(self->kwdefaults);
     Py_VISIT(self->annotations);
-    for (Py_ssize_t i = 0; i < PARAMS_MAX; i++)
+    for (Py_ssize_t i = 0; i < BINE__PARAMS_MAX; i++)
         Py_VISIT(self->fallback[i]);
     return 0;
 }
 
-static void function_dealloc(host_function *self)
+static void function_dealloc(bine__function *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
@@ -544,14 +501,14 @@ static void function_dealloc(host_function *self)
     Py_CLEAR(self->defaults);
     Py_CLEAR(self->kwdefaults);
     Py_CLEAR(self->annotations);
-    for (Py_ssize_t i = 0; i < PARAMS_MAX; i++)
+    for (Py_ssize_t i = 0; i < BINE__PARAMS_MAX; i++)
         Py_CLEAR(self->fallback[i]);
     Py_CLEAR(self->params);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-static PyObject *function_repr(host_function *self)
+static PyObject *function_repr(bine__function *self)
 {
     return PyUnicode_FromFormat("<host function %U.%U>", self->module, self->signature);
 }
@@ -565,15 +522,15 @@ static PyObject *function_get(PyObject *self, PyObject *object, PyObject *type)
 }
 
 static PyMemberDef function_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(host_function, vectorcall), READONLY, NULL},
-    {"__name__", T_OBJECT, offsetof(host_function, name), READONLY, NULL},
-    {"__qualname__", T_OBJECT, offsetof(host_function, name), READONLY, NULL},
-    {"__module__", T_OBJECT, offsetof(host_function, module), READONLY, NULL},
-    {"__doc__", T_OBJECT, offsetof(host_function, doc), READONLY, NULL},
-    {"__code__", T_OBJECT, offsetof(host_function, code), READONLY, NULL},
-    {"__defaults__", T_OBJECT, offsetof(host_function, defaults), READONLY, NULL},
-    {"__kwdefaults__", T_OBJECT, offsetof(host_function, kwdefaults), READONLY, NULL},
-    {"__annotations__", T_OBJECT, offsetof(host_function, annotations), READONLY, NULL},
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(bine__function, vectorcall), READONLY, NULL},
+    {"__name__", T_OBJECT, offsetof(bine__function, name), READONLY, NULL},
+    {"__qualname__", T_OBJECT, offsetof(bine__function, name), READONLY, NULL},
+    {"__module__", T_OBJECT, offsetof(bine__function, module), READONLY, NULL},
+    {"__doc__", T_OBJECT, offsetof(bine__function, doc), READONLY, NULL},
+    {"__code__", T_OBJECT, offsetof(bine__function, code), READONLY, NULL},
+    {"__defaults__", T_OBJECT, offsetof(bine__function, defaults), READONLY, NULL},
+    {"__kwdefaults__", T_OBJECT, offsetof(bine__function, kwdefaults), READONLY, NULL},
+    {"__annotations__", T_OBJECT, offsetof(bine__function, annotations), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -589,7 +546,7 @@ static PyType_Slot function_slots[] = {
 
 static PyType_Spec function_spec = {
     .name = "bine.HostFunction",
-    .basicsize = sizeof(host_function),
+    .basicsize = sizeof(bine__function),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
              Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = function_slots,
@@ -601,385 +558,14 @@ int bine__add_function_type(bine__python *py)
     return py->function_type == NULL ? -1 : 0;
 }
 
-/* ---- compiling a signature ---- */
-
-static unsigned kind_of_type(PyObject *type)
+bine__function *bine__function_new(bine *rt)
 {
-    if (type == Py_None || type == (PyObject *)Py_TYPE(Py_None))
-        return KIND_NONE;
-    if (type == (PyObject *)&PyBool_Type)
-        return KIND_BOOL;
-    if (type == (PyObject *)&PyLong_Type)
-        return KIND_INT;
-    if (type == (PyObject *)&PyFloat_Type)
-        return KIND_FLOAT;
-    if (type == (PyObject *)&PyUnicode_Type)
-        return KIND_STR;
-    if (type == (PyObject *)&PyBytes_Type)
-        return KIND_BYTES;
-    if (type == (PyObject *)&PyList_Type)
-        return KIND_LIST;
-    if (type == (PyObject *)&PyDict_Type)
-        return KIND_DICT;
-    return type == (PyObject *)&PyBaseObject_Type ? KIND_OBJECT : 0;
-}
-
-static unsigned kinds_of_annotation(PyObject *annotation);
-
-/* The members of int | None. */
-static unsigned kinds_of_union(PyObject *members)
-{
-    unsigned kinds = 0;
-
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(members); i++) {
-        unsigned kind = kinds_of_annotation(PyTuple_GET_ITEM(members, i));
-
-        if (kind == 0)
-            return 0;
-        kinds |= kind;
-    }
-    return kinds;
-}
-
-/* 0 for one that is not known, with or without an exception. */
-static unsigned kinds_of_annotation(PyObject *annotation)
-{
-    unsigned kinds = kind_of_type(annotation);
-    PyObject *origin;
-    PyObject *members;
-
-    if (kinds != 0)
-        return kinds;
-    origin = PyObject_GetAttrString(annotation, "__origin__"); /* list[int] */
-    PyErr_Clear();
-    if (origin != NULL) {
-        kinds = kind_of_type(origin);
-        Py_DECREF(origin);
-        return kinds;
-    }
-    members = PyObject_GetAttrString(annotation, "__args__");
-    PyErr_Clear();
-    if (members != NULL && PyTuple_Check(members))
-        kinds = kinds_of_union(members);
-    Py_XDECREF(members);
-    return kinds;
-}
-
-static int refuse_annotation(const host_function *self, PyObject *where, PyObject *annotation)
-{
-    PyErr_Format(PyExc_TypeError,
-                 "the annotation %R of '%U' in %U is none of int, float, bool, str, bytes, list, dict, "
-                 "object, None, nor "
-                 "a union of them",
-                 annotation, where, self->name);
-    return -1;
-}
-
-static int set_param_kinds(host_function *self, Py_ssize_t index)
-{
-    PyObject *annotation = PyDict_GetItemWithError(self->annotations, param_name(self, index)); /* borrowed */
-
-    if (annotation == NULL) {
-        self->kinds[index] = KIND_OBJECT;
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    self->kinds[index] = kinds_of_annotation(annotation);
-    return self->kinds[index] != 0 ? 0 : refuse_annotation(self, param_name(self, index), annotation);
-}
-
-static int set_result_kinds(host_function *self)
-{
-    bine__python *py = self->rt->python;
-    PyObject *annotation = PyDict_GetItemString(self->annotations, "return"); /* borrowed */
-    PyObject *origin;
-    PyObject *name;
-
-    self->result_kinds = KIND_OBJECT;
-    if (annotation == NULL)
-        return 0;
-    origin = PyObject_GetAttrString(annotation, "__origin__");
-    PyErr_Clear();
-    self->returns_deferred = annotation == (PyObject *)py->deferred_type ||
-                             origin == (PyObject *)py->deferred_type;
-    Py_XDECREF(origin);
-    if (self->returns_deferred)
-        return 0;
-    self->result_kinds = kinds_of_annotation(annotation);
-    if (self->result_kinds != 0)
-        return 0;
-    name = PyUnicode_FromString("return");
-    if (name != NULL)
-        refuse_annotation(self, name, annotation);
-    Py_XDECREF(name);
-    return -1;
-}
-
-/* Defaults of the positional ones are the last of them; of the keyword-only ones, by name. */
-static void set_fallbacks(host_function *self)
-{
-    Py_ssize_t defaults = self->defaults == Py_None ? 0 : PyTuple_GET_SIZE(self->defaults);
-
-    for (Py_ssize_t i = 0; i < defaults; i++)
-        self->fallback[self->positional - defaults + i] = Py_NewRef(PyTuple_GET_ITEM(self->defaults, i));
-    for (Py_ssize_t i = self->positional; i < self->count && self->kwdefaults != Py_None; i++)
-        self->fallback[i] = Py_XNewRef(PyDict_GetItem(self->kwdefaults, param_name(self, i)));
-}
-
-static int check_fallbacks(const host_function *self)
-{
-    for (Py_ssize_t i = 0; i < self->count; i++)
-        if (self->fallback[i] != NULL && check_argument(self, i, self->fallback[i]) != 0)
-            return -1;
-    return 0;
-}
-
-static int set_params(host_function *self)
-{
-    PyCodeObject *code = (PyCodeObject *)self->code;
-    PyObject *names;
-
-    if (code->co_flags & (CO_VARARGS | CO_VARKEYWORDS)) {
-        PyErr_Format(PyExc_TypeError, "%U has *args or **kwargs, which a host function cannot have",
-                     self->signature);
-        return -1;
-    }
-    self->positional_only = code->co_posonlyargcount;
-    self->positional = code->co_argcount;
-    self->count = code->co_argcount + code->co_kwonlyargcount;
-    if (self->count > PARAMS_MAX) {
-        PyErr_Format(PyExc_TypeError, "%U has more than %d parameters", self->name, PARAMS_MAX);
-        return -1;
-    }
-    names = PyObject_GetAttrString(self->code, "co_varnames");
-    if (names == NULL)
-        return -1;
-    self->params = names;
-    for (Py_ssize_t i = 0; i < self->count; i++)
-        if (set_param_kinds(self, i) != 0)
-            return -1;
-    set_fallbacks(self);
-    if (set_result_kinds(self) != 0)
-        return -1;
-    return check_fallbacks(self);
-}
-
-/* `def SIGNATURE: ...`, run: the function object that CPython makes of it (new). */
-static PyObject *compiled(bine__python *py, const char *signature)
-{
-    PyObject *source = PyUnicode_FromFormat("def %s: ...", signature);
-    PyObject *names = source == NULL ? NULL : PyDict_New();
-    const char *text = names == NULL ? NULL : PyUnicode_AsUTF8(source);
-    PyObject *done = NULL;
-    PyObject *function = NULL;
-    PyObject *key;
-    Py_ssize_t at = 0;
-
-    if (text != NULL && PyDict_SetItemString(names, "Deferred", (PyObject *)py->deferred_type) == 0 &&
-        PyDict_SetItemString(names, "bine", py->module) == 0 &&
-        PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) == 0)
-        done = PyRun_String(text, Py_file_input, names, names);
-    if (done != NULL)
-        while (PyDict_Next(names, &at, &key, &function) && !PyFunction_Check(function))
-            function = NULL;
-    if (done != NULL && function == NULL)
-        PyErr_SetString(PyExc_SyntaxError, "it defines no function");
-    Py_XINCREF(function);
-    Py_XDECREF(done);
-    Py_XDECREF(names);
-    Py_XDECREF(source);
-    return function;
-}
-
-static int fill(host_function *self, PyObject *function, const char *module, const char *signature,
-                const char *doc)
-{
-    self->name = PyObject_GetAttrString(function, "__name__");
-    self->module = PyUnicode_FromString(module);
-    self->signature = PyUnicode_FromString(signature);
-    self->doc = doc == NULL ? Py_NewRef(Py_None) : PyUnicode_FromString(doc);
-    self->code = PyObject_GetAttrString(function, "__code__");
-    self->defaults = PyObject_GetAttrString(function, "__defaults__");
-    self->kwdefaults = PyObject_GetAttrString(function, "__kwdefaults__");
-    self->annotations = PyObject_GetAttrString(function, "__annotations__");
-    if (self->name == NULL || self->module == NULL || self->signature == NULL || self->doc == NULL ||
-        self->code == NULL || self->defaults == NULL || self->kwdefaults == NULL || self->annotations == NULL)
-        return -1;
-    return set_params(self);
-}
-
-static host_function *new_function(bine *rt, const char *module, const char *signature, const char *doc)
-{
-    PyObject *function = compiled(rt->python, signature);
-    host_function *self = function == NULL ? NULL : PyObject_GC_New(host_function, rt->python->function_type);
-
-    if (self != NULL) {
-        memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
-        self->vectorcall = function_call;
-        self->rt = rt;
-        if (fill(self, function, module, signature, doc) != 0) {
-            PyObject_GC_Track(self); /* as the deallocator expects */
-            Py_CLEAR(self);
-        }
-    }
-    Py_XDECREF(function);
-    return self;
-}
-
-/* ---- modules ---- */
-
-/* The module of that name that bine_def() made (borrowed), making it if need be. */
-static PyObject *host_module(bine__python *py, const char *name)
-{
-    PyObject *module = PyDict_GetItemString(py->host_modules, name);
-    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
-
-    if (module != NULL)
-        return module;
-    if (PyDict_GetItemString(modules, name) != NULL) {
-        PyErr_Format(PyExc_ImportError, "the module '%s' exists, and is not the host's", name);
-        return NULL;
-    }
-    module = PyModule_New(name);
-    if (module == NULL || PyDict_SetItemString(modules, name, module) != 0 ||
-        PyDict_SetItemString(py->host_modules, name, module) != 0) {
-        Py_XDECREF(module);
-        return NULL;
-    }
-    Py_DECREF(module);
-    return module;
-}
-
-static int add_function(bine *rt, const char *module_name, host_function *self, const char *signature)
-{
-    PyObject *module = host_module(rt->python, module_name);
-
-    if (module == NULL)
-        return bine__fail_with_exception(BINE_EEXIST, "bine_def", module_name);
-    if (PyDict_Contains(PyModule_GetDict(module), self->name) != 0)
-        return bine__fail(BINE_EEXIST, "bine_def: %s: the module '%s' has that name", signature, module_name);
-    if (PyObject_SetAttr(module, self->name, (PyObject *)self) != 0)
-        return bine__fail_with_exception(BINE_ENOMEM, "bine_def", signature);
-    return BINE_OK;
-}
-
-static int define(bine *rt, const char *module_name, const char *signature, bine_fn function, void *user,
-                  const char *doc)
-{
-    host_function *self = new_function(rt, module_name, signature, doc);
-    int status;
+    bine__function *self = PyObject_GC_New(bine__function, rt->python->function_type);
 
     if (self == NULL)
-        return bine__fail_with_exception(BINE_EINVAL, "bine_def", signature);
-    self->function = function;
-    self->user = user;
-    PyObject_GC_Track(self); /* now that it is whole */
-    status = add_function(rt, module_name, self, signature);
-    Py_DECREF(self);
-    return status;
-}
-
-static bool is_identifier(const char *name)
-{
-    PyObject *text = PyUnicode_FromString(name);
-    bool yes = text != NULL && PyUnicode_IsIdentifier(text) == 1;
-
-    PyErr_Clear();
-    Py_XDECREF(text);
-    return yes;
-}
-
-/* Also called from host functions: those that run while the interpreter ends come too late. */
-static int check_open(const bine *rt, const char *call)
-{
-    int status = bine__check_owner(rt, call);
-
-    if (status == BINE_OK && rt->closing)
-        status = bine__fail(BINE_ECLOSED, "%s: the runtime is closing", call);
-    return status;
-}
-
-int bine_def(bine *rt, const char *module, const char *signature, bine_fn function, void *user,
-             const char *doc)
-{
-    int status = check_open(rt, "bine_def");
-
-    if (status != BINE_OK)
-        return status;
-    if (module == NULL || signature == NULL || function == NULL)
-        return bine__fail(BINE_EINVAL, "bine_def: module, signature or function is NULL");
-    if (strpbrk(signature, "\n\r") != NULL)
-        return bine__fail(BINE_EINVAL, "bine_def: %s: a signature is one line", signature);
-    bine__gil_take(rt);
-    if (is_identifier(module))
-        status = define(rt, module, signature, function, user, doc);
-    else
-        status = bine__fail(BINE_EINVAL, "bine_def: '%s' is no name for a module", module);
-    bine__gil_give(rt);
-    return status;
-}
-
-/* ---- stubs ---- */
-
-static int add_stub(PyObject *lines, const host_function *self)
-{
-    PyObject *line;
-    int status;
-
-    if (self->doc == Py_None)
-        line = PyUnicode_FromFormat("def %U: ...\n", self->signature);
-    else
-        line = PyUnicode_FromFormat("def %U:\n    %R\n    ...\n", self->signature, self->doc);
-    status = line == NULL ? -1 : PyList_Append(lines, line);
-    Py_XDECREF(line);
-    return status;
-}
-
-/* A list of lines, new. */
-static PyObject *stub_lines(bine__python *py, PyObject *module)
-{
-    PyObject *lines = Py_BuildValue("[s]", "import bine\nfrom bine import Deferred\n\n");
-    PyObject *key;
-    PyObject *item;
-    Py_ssize_t at = 0;
-
-    while (lines != NULL && PyDict_Next(PyModule_GetDict(module), &at, &key, &item))
-        if (Py_IS_TYPE(item, py->function_type) && add_stub(lines, (host_function *)item) != 0)
-            Py_CLEAR(lines);
-    return lines;
-}
-
-static char *stub_text(bine__python *py, PyObject *module)
-{
-    PyObject *lines = stub_lines(py, module);
-    PyObject *empty = PyUnicode_FromString("");
-    PyObject *text = lines == NULL || empty == NULL ? NULL : PyUnicode_Join(empty, lines);
-    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    char *copy = utf8 == NULL ? NULL : strdup(utf8);
-
-    PyErr_Clear();
-    Py_XDECREF(text);
-    Py_XDECREF(empty);
-    Py_XDECREF(lines);
-    return copy;
-}
-
-int bine_stubs(bine *rt, const char *module, char **out)
-{
-    int status = check_open(rt, "bine_stubs");
-    PyObject *object;
-
-    if (out == NULL)
-        return bine__fail(BINE_EINVAL, "bine_stubs: out is NULL");
-    *out = NULL;
-    if (status != BINE_OK)
-        return status;
-    bine__gil_take(rt);
-    object = module == NULL ? NULL : PyDict_GetItemString(rt->python->host_modules, module);
-    if (object != NULL)
-        *out = stub_text(rt->python, object);
-    bine__gil_give(rt);
-    if (object == NULL)
-        return bine__fail(BINE_EINVAL, "bine_stubs: '%s' is no module of bine_def()",
-                          module == NULL ? "" : module);
-    return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_stubs: out of memory");
+        return NULL;
+    memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
+    self->vectorcall = function_call;
+    self->rt = rt;
+    return self;
 }
