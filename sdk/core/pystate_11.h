@@ -1,7 +1,5 @@
 /* CPython 3.11: the private fields of PyThreadState that belong to a stack.
  * See pystate.h for what each macro is. Source: Include/cpython/pystate.h of 3.11. */
-#define BINE__PYSTATE_VERSION "3.11"
-
 /* One counter serves Python and C calls alike and nothing looks at the stack pointer, so the
  * counter must be bounded by what the stack bears. Most C stack per count that tests/bench/stack_use
  * measured: 1.7 KB, in list.sort(key=). */

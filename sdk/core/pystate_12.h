@@ -1,7 +1,5 @@
 /* CPython 3.12: the private fields of PyThreadState that belong to a stack.
  * See pystate.h for what each macro is. Source: Include/cpython/pystate.h of 3.12. */
-#define BINE__PYSTATE_VERSION "3.12"
-
 /* C calls have a counter of their own, started at what the stack bears. Most C stack per count
  * that tests/bench/stack_use measured: 1.7 KB, in list.sort(key=). */
 #define BINE__STACK_BYTES_PER_CALL 2560

@@ -1,8 +1,6 @@
 /* CPython 3.13: the private fields of PyThreadState that belong to a stack.
  * See pystate.h for what each macro is. Source: Include/cpython/pystate.h and
  * Include/internal/pycore_tstate.h of 3.13. */
-#define BINE__PYSTATE_VERSION "3.13"
-
 /* C calls have a counter of their own, started at what the stack bears. Most C stack per count
  * that tests/bench/stack_use measured: 1.7 KB, in list.sort(key=). */
 #define BINE__STACK_BYTES_PER_CALL 2560

@@ -7,11 +7,8 @@
  * somebody switches back to *save. */
 void bine__switch(void **save, void *to);
 
-/* Where a new stack begins: calls bine__switch_entry's argument; backtraces end here. */
-void bine__switch_start(void);
-
 /* Lays out a new stack that grows down from `top` (16-byte aligned), so that the first switch
- * to the returned pointer calls entry(arg), which must not return. */
+ * to the returned pointer calls entry(arg), which must not return. Backtraces end there. */
 void *bine__switch_prepare(void *top, void (*entry)(void *), void *arg);
 
 #endif

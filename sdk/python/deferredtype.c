@@ -98,7 +98,7 @@ PyObject *bine__deferred_object(bine__python *py, bine_deferred *d)
         bine_deferred_release(d);
         return NULL;
     }
-    self->rt = bine__runtime();
+    self->rt = bine__here;
     self->deferred = d;
     return (PyObject *)self;
 }

@@ -223,7 +223,7 @@ __attribute__((noinline)) static int begin(bine__function *self, bine_call *call
 {
     PyObject *values[self->count + 1];
 
-    if (bine__runtime() != self->rt) {
+    if (bine__here != self->rt) {
         PyErr_Format(PyExc_RuntimeError, "%U() is for the thread that runs the host's loop", self->name);
         return -1;
     }

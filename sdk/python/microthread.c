@@ -268,7 +268,7 @@ bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *
 /* bine.spawn(): the one primitive. */
 PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    bine *rt = bine__runtime();
+    bine *rt = bine__here;
     Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     bine_micro *self;
 
@@ -436,7 +436,7 @@ static PyObject *outcome(bine_micro *self)
 
 static PyObject *join(bine_micro *self, int64_t timeout_ns)
 {
-    bine *rt = bine__runtime();
+    bine *rt = bine__here;
     int64_t deadline;
     int status = BINE_OK;
 
@@ -519,7 +519,7 @@ PyObject *bine__micro_stack(bine_micro *self)
 static PyObject *micro_stack(bine_micro *self, PyObject *unused)
 {
     (void)unused;
-    if (bine__runtime() == NULL) {
+    if (bine__here == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "stack() is for the thread that runs the host's loop");
         return NULL;
     }

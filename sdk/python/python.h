@@ -37,12 +37,6 @@ typedef struct bine__python {
  * raised on OS threads too. It is valid as long as there is an interpreter. */
 extern bine__python *bine__python_now;
 
-/* The runtime of the calling thread's interpreter, NULL on other threads. */
-static inline bine *bine__runtime(void)
-{
-    return bine__here;
-}
-
 /* ---- exceptions.c ---- */
 
 int bine__add_exceptions(bine__python *py);

@@ -103,7 +103,7 @@ static void timeout_dealloc(bine__timeout *self)
 static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
 {
     bine_micro *micro = bine_micro_current();
-    bine *rt = bine__runtime();
+    bine *rt = bine__here;
 
     (void)unused;
     if (micro == NULL)
