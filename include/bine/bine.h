@@ -8,6 +8,7 @@
 #include <bine/runtime.h>
 #include <bine/deferred.h>
 #include <bine/micro.h>
+#include <bine/scope.h>
 #include <bine/function.h>
 
 #endif

@@ -38,6 +38,9 @@ typedef struct bine_micro bine_micro;
 typedef struct bine_deferred bine_deferred;
 typedef struct bine_resolver bine_resolver;
 
+/* Micro-threads that end together: see scope.h. */
+typedef struct bine_scope bine_scope;
+
 /* Data on its way between C and Python. */
 typedef struct bine_value bine_value;
 

@@ -27,6 +27,40 @@ typedef enum bine_micro_state {
 BINE_API int bine_spawn_named(bine *rt, const char *module, const char *function, bine_value *args,
                               bine_micro **out);
 
+/* A C function as a micro-thread. It runs on a stack of its own, inside ticks, and may bine_wait(),
+ * bine_sleep(), bine_yield(), bine_call_named(); with bine/python.h, use all of CPython's API. Answers with
+ * BINE_OK and *result (new, may stay NULL: nil; taken), or a negative status: a micro-thread that failed.
+ * Told to end (BINE_ECANCELED from a wait), it cleans up and returns that. */
+typedef int (*bine_micro_fn)(bine *rt, void *user, bine_value **result);
+
+/* Starts `function` in the runtime of the calling thread. `scope` (may be NULL): whose child it is, see
+ * scope.h. `release` (may be NULL) frees `user` once: when it has ended, was dropped before its first
+ * turn, or could not be started. `out` may be NULL. BINE_EINVAL: function is NULL. BINE_ETHREAD: no runtime
+ * here. BINE_ECLOSED: the runtime or the scope is closed; BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_spawn(bine_scope *scope, bine_micro_fn function, void *user, bine_free release,
+                        bine_micro **out);
+
+/* Calls `function` of `module` with the items of `args` (a list, taken; NULL: none) on the running
+ * stack, which waits where the function waits. *value (new) may be NULL if not wanted.
+ *
+ * BINE_ESCRIPT: it raised, or what it returned has no form as a value. *error (new; bine_error_free())
+ * says all; with `error` NULL the exception stays set, and a host function, a C micro-thread or a step
+ * that returns BINE_ESCRIPT hands it on. BINE_ECANCELED: the running micro-thread was told to end: clean
+ * up and return. BINE_ETYPE: args is not a list. BINE_EMICRO: not inside a tick. BINE_EINVAL; BINE_ENOMEM.
+ * Thread: micro; in a task or a step, on the host's stack, too, where the function cannot wait. */
+BINE_API int bine_call_named(bine *rt, const char *module, const char *function, bine_value *args,
+                             bine_value **value, bine_error **error);
+
+/* *out (new): a deferred for its end. Resolved with what it returned (an object of Python's own as
+ * BINE_OBJECT), rejected with BINE_ESCRIPT and its error, or with BINE_ECANCELED when it ended as it was
+ * told to. So bine_wait() on it is a join. It counts as a handle. Cancelling it cancels the
+ * micro-thread. BINE_EINVAL; BINE_ENOMEM; BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
+BINE_API int bine_micro_result(bine_micro *micro, bine_deferred **out);
+
+/* *out (new; bine_error_free()): how it failed, as data. Asking counts as handling. BINE_EINVAL: it has
+ * not ended, or not failed; BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_micro_error(bine_micro *micro, bine_error **out);
+
 /* Raises bine.Cancelled where it waits, and again at each later wait, until it ends; one that
  * has not started is dropped. No effect on one that is done. Thread: owner. */
 BINE_API int bine_micro_cancel(bine_micro *micro);
@@ -40,6 +74,9 @@ BINE_API int bine_micro_status(const bine_micro *micro);
 
 /* Borrowed, valid until it is renamed or released. Thread: owner. */
 BINE_API const char *bine_micro_name(const bine_micro *micro);
+
+/* `name` (copied) stands in reports of errors. BINE_EINVAL: NULL or no UTF-8; BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_micro_set_name(bine_micro *micro, const char *name);
 
 /* A pointer of the host's, which spawned micro-threads inherit: whose script this is. NULL at
  * first. Borrowed. Thread: owner. */
@@ -56,6 +93,13 @@ BINE_API void bine_micro_release(bine_micro *micro);
  * ending; BINE_ECANCELED: clean up and return; BINE_ENOMEM. Thread: micro. */
 BINE_API int bine_yield(void);
 BINE_API int bine_sleep(int64_t ns);
+
+/* Clean-up that must not be cut short: until the matching bine_shield_end(), but at most for `ns`, a
+ * cancel or the end of the runtime neither ends nor refuses the waits of the running micro-thread; what
+ * comes meanwhile is raised afterwards. They nest. BINE_EMICRO; BINE_EINVAL: ns is negative; BINE_ENOMEM.
+ * Thread: micro. */
+BINE_API int bine_shield_begin(int64_t ns);
+BINE_API void bine_shield_end(void);
 
 #ifdef __cplusplus
 }

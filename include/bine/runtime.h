@@ -144,6 +144,17 @@ BINE_API int bine_shutdown(bine *rt, int64_t grace_ns);
  * tick; bine_message() names it, and nothing has happened. Thread: owner. */
 BINE_API int bine_close(bine *rt);
 
+/* As bine_close() when nothing lives. Else it leaves what lives where it is: nothing of it runs ever again,
+ * no finally block, no destructor, and no Python thread; the interpreter and the stacks stay in memory until
+ * the process ends. Errors that nobody took and what lives are reported first, standard output is flushed.
+ * For hosts that must end, or go on without scripts. BINE_EBUSY: called from inside a tick. Thread: owner. */
+BINE_API int bine_close_abandon(bine *rt);
+
+/* Told which micro-thread runs from now on, at each switch: NULL is the host. Called on its stack; must not
+ * wait, spawn nor run Python. `hook` NULL: none any more. BINE_ETHREAD. Thread: owner. */
+typedef void (*bine_switch_hook)(bine *rt, bine_micro *now, void *user);
+BINE_API int bine_set_switch_hook(bine *rt, bine_switch_hook hook, void *user);
+
 typedef struct bine_stats {
     size_t struct_size; /* set it to sizeof(bine_stats) */
     size_t alive;       /* micro-threads that have not ended */

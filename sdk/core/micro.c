@@ -46,6 +46,8 @@ __attribute__((always_inline)) static inline void switch_to(bine *rt, bine__micr
     if (rt->cxa_globals != NULL)
         memcpy(rt->cxa_globals(), &cxa, sizeof cxa);
     bine__pystate_load(t, &saved, self->recursion_cap);
+    if (rt->hooked)
+        bine__python_switched(rt);
 }
 
 /* Gives a micro-thread its stack. False: there is none to be had. */
@@ -127,6 +129,8 @@ static void outermost(void *arg)
         memset(rt->cxa_globals(), 0, sizeof(cxa_state));
     self->context = NULL;
     bine__pystate_start(t, &root, &begin);
+    if (rt->hooked)
+        bine__python_switched(rt);
 
     bine__python_run(self);
 
@@ -205,17 +209,6 @@ void bine__micro_resume(bine *rt, bine__job *job)
     bine__python_ended(micro);
 }
 
-int bine__can_wait(const bine *rt)
-{
-    if (rt == NULL || rt->current == &rt->host || rt->current->done)
-        return BINE_EMICRO;
-    if (rt->current->no_wait != 0)
-        return BINE_EBUSY;
-    if (rt->current->pending != 0)
-        return BINE_ECANCELED;
-    return BINE_OK;
-}
-
 void bine__yield(bine *rt)
 {
     bine__micro *self = rt->current;
@@ -229,36 +222,33 @@ void bine__yield(bine *rt)
     switch_to(rt, self, next(rt));
 }
 
-static void unlink_wait(bine__wait *wait)
+void bine__waiter_unlink(bine__waiter *waiter)
 {
-    bine__waiters *among = wait->among;
+    bine__waiters *among = waiter->among;
 
     if (among == NULL)
         return;
-    if (wait->prev != NULL)
-        wait->prev->next = wait->next;
+    if (waiter->prev != NULL)
+        waiter->prev->next = waiter->next;
     else
-        among->first = wait->next;
-    if (wait->next != NULL)
-        wait->next->prev = wait->prev;
+        among->first = waiter->next;
+    if (waiter->next != NULL)
+        waiter->next->prev = waiter->prev;
     else
-        among->last = wait->prev;
-    wait->among = NULL;
+        among->last = waiter->prev;
+    waiter->among = NULL;
 }
 
-static void link_wait(bine__wait *wait, bine__waiters *among)
+void bine__waiter_link(bine__waiter *waiter, bine__waiters *among)
 {
-    wait->among = among;
-    wait->next = NULL;
-    wait->prev = NULL;
-    if (among == NULL)
-        return;
-    wait->prev = among->last;
+    waiter->among = among;
+    waiter->next = NULL;
+    waiter->prev = among->last;
     if (among->last != NULL)
-        among->last->next = wait;
+        among->last->next = waiter;
     else
-        among->first = wait;
-    among->last = wait;
+        among->first = waiter;
+    among->last = waiter;
 }
 
 /* Ends a wait: its micro-thread runs at its turn. */
@@ -267,10 +257,15 @@ static void wake(bine__wait *wait, bine__outcome outcome)
     bine__micro *micro = wait->micro;
 
     wait->outcome = outcome;
-    unlink_wait(wait);
+    bine__waiter_unlink(&wait->waiter);
     bine__timer_stop(&micro->rt->timers, &wait->timer);
     micro->wait = NULL;
     bine__ready(micro->rt, &micro->job);
+}
+
+static void on_arrival(bine__waiter *waiter)
+{
+    wake((bine__wait *)(void *)waiter, BINE__ARRIVED);
 }
 
 static void on_deadline(bine__timer *timer)
@@ -285,13 +280,16 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
     bine__micro *self = rt->current;
     bine__wait wait;
 
+    wait.waiter.among = NULL;
+    wait.waiter.wake = on_arrival;
     wait.micro = self;
     wait.outcome = BINE__WAITING;
     wait.timer.slot = 0;
     wait.timer.fire = on_deadline;
     if (deadline != BINE__NEVER && bine__timer_set(&rt->timers, &wait.timer, deadline) != 0)
         return BINE__NO_MEMORY;
-    link_wait(&wait, among);
+    if (among != NULL)
+        bine__waiter_link(&wait.waiter, among);
     self->wait = &wait;
     switch_to(rt, self, next(rt));
     return wait.outcome;
@@ -299,12 +297,22 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
 
 void bine__wake_all(bine__waiters *among)
 {
-    while (among->first != NULL)
-        wake(among->first, BINE__ARRIVED);
+    while (among->first != NULL) {
+        bine__waiter *first = among->first;
+
+        bine__waiter_unlink(first);
+        first->wake(first);
+    }
 }
 
 void bine__micro_interrupt(bine__micro *micro, unsigned pending)
 {
+    if (micro->shields > 0) {
+        micro->kept_back |= (uint8_t)(pending & (BINE__CANCEL | BINE__EXIT));
+        pending &= ~(unsigned)(BINE__CANCEL | BINE__EXIT);
+    }
+    if (pending == 0)
+        return;
     micro->pending = (uint8_t)(micro->pending | pending);
     if (micro->wait != NULL)
         wake(micro->wait, BINE__INTERRUPTED);

@@ -4,6 +4,7 @@
 #ifndef BINE_CORE_MICRO_H
 #define BINE_CORE_MICRO_H
 
+#include "core/pyframe.h"
 #include "core/sched.h"
 #include "core/stack.h"
 #include "core/timer.h"
@@ -14,6 +15,7 @@
 
 struct bine__pystate;
 struct bine__wait;
+struct bine__waiters;
 
 /* Why a wait must end, or be refused, before what it waits for has come. */
 enum {
@@ -34,13 +36,24 @@ typedef struct bine__micro {
     PyObject *context;         /* to start with; NULL: empty */
     struct bine__micro *older; /* all that live, in the order of spawning */
     struct bine__micro *newer;
+    bine_scope *scope; /* whose member it is, held; NULL: none */
+    struct bine__micro *sibling_before;
+    struct bine__micro *sibling_after;
     uint64_t id;
     int recursion_cap;
-    uint8_t pending; /* BINE__CANCEL and so on */
-    uint8_t no_wait; /* counts reasons why it must not wait now; the host's is never 0 */
-    bool told;       /* what is pending has been raised in it before */
-    bool done;       /* it has ended, or was never spawned */
+    uint32_t no_wait;          /* counts reasons why it must not wait now; the host's is never 0 */
+    uint32_t shields;          /* that keep back a cancel and the end */
+    uint32_t scopes_cancelled; /* of those whose body it runs in */
+    uint8_t pending;           /* BINE__CANCEL and so on */
+    uint8_t kept_back;         /* the same, behind shields */
+    bool cancelled;            /* it, not just a scope's body */
+    bool is_child;             /* its error is its scope's */
+    bool told;                 /* what is pending has been raised in it before */
+    bool done;                 /* it has ended, or was never spawned */
 } bine__micro;
+
+/* In no_wait: the collector has begun on its stack, and may have ended by now. */
+#define BINE__COLLECTS ((uint32_t)1 << 31)
 
 typedef enum bine__outcome {
     BINE__WAITING,
@@ -50,18 +63,25 @@ typedef enum bine__outcome {
     BINE__NO_MEMORY    /* for a timer: it did not wait */
 } bine__outcome;
 
+/* One that stands in line for something: a micro-thread's wait, a step. */
+typedef struct bine__waiter {
+    struct bine__waiters *among; /* NULL: in no line */
+    struct bine__waiter *next;
+    struct bine__waiter *prev;
+    void (*wake)(struct bine__waiter *waiter); /* it has left the line: only enqueues; runs no script */
+    bool aside;                                /* looks on: the thing may be cancelled over its head */
+} bine__waiter;
+
 /* All that wait for one thing, in the order they came. */
 typedef struct bine__waiters {
-    struct bine__wait *first;
-    struct bine__wait *last;
+    bine__waiter *first;
+    bine__waiter *last;
 } bine__waiters;
 
-/* One wait; lives on the waiting stack. */
+/* A micro-thread's wait; lives on the waiting stack. */
 typedef struct bine__wait {
+    bine__waiter waiter; /* first; in no line: it waits for time alone */
     bine__micro *micro;
-    bine__waiters *among; /* NULL: waits for time alone */
-    struct bine__wait *next;
-    struct bine__wait *prev;
     bine__timer timer;
     bine__outcome outcome;
 } bine__wait;
@@ -74,23 +94,60 @@ bine_micro_state bine__micro_state(const bine__micro *micro);
 
 /* Whether the running code may suspend: BINE_OK, BINE_EMICRO (no micro-thread runs), BINE_EBUSY
  * (a wait is refused here), BINE_ECANCELED (pending says why). */
-int bine__can_wait(const bine *rt);
+int bine__can_wait(bine *rt);
 
 /* Whether bine__can_wait() would say BINE_OK, in few instructions. */
-#define BINE__MAY_WAIT(rt) ((rt) != NULL && ((rt)->current->pending | (rt)->current->no_wait) == 0)
+#define BINE__MAY_WAIT(rt)                                                     \
+    ((rt) != NULL && ((rt)->current->pending | (rt)->current->no_wait) == 0 && \
+     !bine__is_tracing((rt)->tstate))
 
 /* Suspends the running micro-thread until it is woken, the runtime's clock reaches `deadline` or
  * something is pending. Only after bine__can_wait(). `among` may be NULL. */
 bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline);
 
-/* Wakes the one that waits longest, or all of them. They run at their turn. */
+/* Stands last in line; leaves it (no effect when in none). */
+void bine__waiter_link(bine__waiter *waiter, bine__waiters *among);
+void bine__waiter_unlink(bine__waiter *waiter);
+
+/* Wakes all of them, in order. They run at their turn. */
 void bine__wake_all(bine__waiters *among);
 
 /* Gives the others a turn. Only after bine__can_wait(). */
 void bine__yield(bine *rt);
 
+/* Before a wait: BINE_OK, BINE_EMICRO, BINE_EBUSY or BINE_ECANCELED. Sees to signals. One that
+ * goes on waiting though it has been told to end gives the others a turn each time: it may be
+ * stubborn, but it does not hold the host. */
+int bine__may_wait(bine *rt);
+
+/* Suspends the running micro-thread until `among` (NULL: nothing) is woken, seeing to signals
+ * meanwhile. BINE_OK, BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT, BINE_ENOMEM. The caller
+ * looks whether what it waits for has come before it calls, and again after. */
+int bine__await(bine *rt, bine__waiters *among, int64_t deadline);
+
+/* Makes `status` of one of the above the message of `call`. Returns it. */
+int bine__explain_wait(const char *call, int status);
+
+/* Why a wait is refused with BINE_EBUSY: static text. */
+const char *bine__why_no_wait(bine *rt);
+
 /* Something is pending: ends its wait. */
 void bine__micro_interrupt(bine__micro *micro, unsigned pending);
+
+/* Cancels it for good; for as long as it is in the body of a cancelled scope: begin and end. */
+void bine__micro_cancel(bine__micro *micro);
+void bine__body_cancel_begin(bine__micro *body);
+void bine__body_cancel_end(bine__micro *body);
+
+/* Keeps a cancel and the end back from one micro-thread, until its time is over or it is lowered. */
+typedef struct bine__shield {
+    bine__timer timer;
+    bine__micro *micro; /* NULL: lowered, or its time is over */
+} bine__shield;
+
+/* For the running micro-thread, at most `ns`. 0, or -1 when out of memory. */
+int bine__shield_raise(bine *rt, bine__shield *shield, int64_t ns);
+void bine__shield_lower(bine__shield *shield);
 
 /* Calls fn(arg) on a stack of the default class lent to the running micro-thread, which may
  * suspend meanwhile. Plain calls when it has such a stack already, and outside of any. 0, or

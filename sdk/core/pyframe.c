@@ -5,9 +5,9 @@
 
 #include "core/runtime.h"
 
+#include <internal/pycore_interp.h> /* the collector's state; up to 3.12 another thread's signal is not looked for */
 #if PY_VERSION_HEX < 0x030D0000
-#include <internal/pycore_frame.h>  /* 3.11 has no public way from a frame to its code */
-#include <internal/pycore_interp.h> /* up to 3.12 another thread's signal is not looked for */
+#include <internal/pycore_frame.h> /* 3.11 has no public way from a frame to its code */
 #endif
 
 /* Kept free below any recursion for what is not counted: the parser, which has a limit of its
@@ -182,6 +182,27 @@ int bine__set_recursion_limit(bine *rt, PyObject *original, PyObject *limit)
     BINE__RECURSION_REMAINING(t) = bine__recursion_allowed(t, cap) - used;
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
+}
+
+bool bine__is_collecting(void)
+{
+    return PyInterpreterState_Get()->gc.collecting != 0;
+}
+
+void bine__tracers_get(PyThreadState *t, bine__tracers *out)
+{
+    out->trace = t->c_tracefunc;
+    out->trace_arg = Py_XNewRef(t->c_traceobj);
+    out->profile = t->c_profilefunc;
+    out->profile_arg = Py_XNewRef(t->c_profileobj);
+}
+
+void bine__tracers_set(const bine__tracers *tracers)
+{
+    if (tracers->trace != NULL)
+        PyEval_SetTrace(tracers->trace, tracers->trace_arg);
+    if (tracers->profile != NULL)
+        PyEval_SetProfile(tracers->profile, tracers->profile_arg);
 }
 
 void bine__hurry(PyThreadState *t)

@@ -4,6 +4,7 @@
 
 #include <Python.h>
 #include <bine/common.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bine__micro;
@@ -39,6 +40,33 @@ PyCodeObject *bine__running_code(PyThreadState *t, int *offset);
 /* A copy of the running context to start a micro-thread with (new); *out may become NULL for
  * an empty one. -1 with an exception when memory is out. */
 int bine__copy_context(PyThreadState *t, PyObject **out);
+
+/* Whether a trace or profile function is being called. */
+static inline bool bine__is_tracing(const PyThreadState *t)
+{
+    return t->tracing != 0;
+}
+
+/* Whether the collector runs, on whatever thread. */
+bool bine__is_collecting(void);
+
+/* The trace and profile functions of a stack, with their objects. */
+typedef struct bine__tracers {
+    Py_tracefunc trace;
+    Py_tracefunc profile;
+    PyObject *trace_arg; /* new */
+    PyObject *profile_arg;
+} bine__tracers;
+
+/* Whether the running stack has any. */
+static inline bool bine__is_traced(const PyThreadState *t)
+{
+    return t->c_tracefunc != NULL || t->c_profilefunc != NULL;
+}
+
+/* Those of the running stack; sets them for it. */
+void bine__tracers_get(PyThreadState *t, bine__tracers *out);
+void bine__tracers_set(const bine__tracers *tracers);
 
 /* After PyErr_SetInterrupt(): makes the evaluation loop look at once. Any thread, without the
  * GIL, and safe in a signal handler. */

@@ -1,6 +1,6 @@
 /* CPython 3.14: the private fields of PyThreadState that belong to a stack.
- * See pystate.h for what each macro is. Written from a table of the fields; neither compiled nor run yet. Source:
- * Include/cpython/pystate.h, Include/internal/pycore_tstate.h. */
+ * See pystate.h for what each macro is. Written from a table of the fields; neither compiled nor run yet.
+ * Source: Include/cpython/pystate.h, Include/internal/pycore_tstate.h. */
 /* The interpreter compares the stack pointer with limits in the thread state: an overflow is a
  * clean RecursionError on any size. */
 #define BINE__STACK_POINTER_CHECKED 1

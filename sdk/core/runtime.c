@@ -482,7 +482,7 @@ static int open_claimed(const bine_config *config, bine **out)
     if (status != BINE_OK) {
         finalize(rt);
         bine__here = NULL;
-        free(rt->python);
+        bine__python_closed(rt);
         free_runtime(rt);
         return status;
     }
@@ -535,12 +535,11 @@ static void run_out(bine *rt, bine__queue *queue)
         job->run(rt, job);
 }
 
+/* What keeps the runtime from being closed, if anything: BINE_OK, or BINE_EBUSY with a message. */
 static int check_closable(bine *rt)
 {
     const char *thread;
 
-    if (rt->ticking)
-        return bine__fail(BINE_EBUSY, "bine_close: called from inside a tick");
     if (rt->alive > 0)
         return bine__fail(BINE_EBUSY, "bine_close: %zu micro-threads live; bine_shutdown() and tick first",
                           rt->alive);
@@ -551,37 +550,105 @@ static int check_closable(bine *rt)
     return BINE_OK;
 }
 
-int bine_close(bine *rt)
+static int check_close(const bine *rt, const char *call)
 {
-    int status = bine__check_owner(rt, "bine_close");
+    int status = bine__check_owner(rt, call);
 
-    if (status != BINE_OK)
-        return status;
-    if (rt->gil_depth != 0)
-        return bine__fail(BINE_EBUSY, "bine_close: called from inside a tick");
-    bine__gil_take(rt);
-    status = check_closable(rt);
-    if (status != BINE_OK) {
-        bine__gil_give(rt);
-        return status;
-    }
-    rt->shutting_down = true;
+    if (status == BINE_OK && (rt->ticking || rt->gil_depth != 0))
+        status = bine__fail(BINE_EBUSY, "%s: called from inside a tick", call);
+    return status;
+}
+
+static void report_rest(bine *rt)
+{
     bine__python_report_failed(rt);
+    bine__deferreds_report(rt);
+}
+
+/* Nothing lives. GIL held. */
+static void close_all(bine *rt)
+{
+    rt->shutting_down = true;
+    report_rest(rt);
     rt->closing = true;
     run_out(rt, &rt->ready);
     bine__inbox_close(rt->inbox, &rt->ready);
+    run_out(rt, &rt->ready);
+    bine__deferreds_end(rt);
     run_out(rt, &rt->ready);
     bine__python_close(rt);
     if (rt->signal_pipe[1] >= 0)
         set_wakeup_fd(-1);
     if (finalize(rt) != 0)
         bine__log(rt, BINE_LOG_WARNING, "bine_close: Python could not flush its standard output");
-    free(rt->python);
-    rt->python = NULL;
+    bine__python_closed(rt);
     run_out(rt, &rt->ready);
     bine__here = NULL;
     free_runtime(rt);
     atomic_store(&open_now, false);
+}
+
+int bine_close(bine *rt)
+{
+    int status = check_close(rt, "bine_close");
+
+    if (status != BINE_OK)
+        return status;
+    bine__gil_take(rt);
+    status = check_closable(rt);
+    if (status == BINE_OK)
+        close_all(rt);
+    else
+        bine__gil_give(rt);
+    return status;
+}
+
+/* ---- leaving without an end ---- */
+
+/* As run_out(), but what is left of micro-threads stays where it is. */
+static void run_out_jobs(bine *rt, bine__queue *queue)
+{
+    for (bine__job *job = bine__queue_pop(queue); job != NULL; job = bine__queue_pop(queue))
+        if (job->run != bine__micro_resume)
+            job->run(rt, job);
+}
+
+/* The GIL is held, and is never given back: no Python thread runs again. */
+static void leave_all(bine *rt)
+{
+    rt->shutting_down = true;
+    if (rt->alive > 0)
+        bine__python_report_survivors(rt);
+    report_rest(rt);
+    rt->closing = true;
+    run_out_jobs(rt, &rt->ready);
+    bine__inbox_close(rt->inbox, &rt->ready);
+    run_out_jobs(rt, &rt->ready);
+    bine__deferreds_end(rt);
+    run_out_jobs(rt, &rt->ready);
+    bine__python_flush();
+    if (rt->signal_pipe[1] >= 0)
+        set_wakeup_fd(-1);
+    bine__here = NULL;
+    close_signal_pipe(rt);
+    bine__reactor_free(rt->reactor);
+    bine__inbox_release(rt->inbox);
+    bine__timers_deinit(&rt->timers);
+    /* `rt` and the stacks stay: objects that nobody will ever look at point there. */
+    atomic_store(&open_now, false);
+}
+
+int bine_close_abandon(bine *rt)
+{
+    int status = check_close(rt, "bine_close_abandon");
+
+    if (status != BINE_OK)
+        return status;
+    bine__gil_take(rt);
+    if (check_closable(rt) == BINE_OK)
+        close_all(rt);
+    else
+        leave_all(rt);
     return BINE_OK;
 }
 

@@ -17,6 +17,7 @@ struct bine {
     bine__micro *current; /* &host when no micro-thread runs */
     PyThreadState *tstate;
     bine__queue ready;
+    bool hooked;                /* somebody wants to know of switches */
     uint64_t stop;              /* ready.out at which the tick looks up again */
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
@@ -46,8 +47,15 @@ struct bine {
     bine__job grace_over;
     int recursion_cap;
     unsigned long long loaded_objects; /* the dynamic linker's count, to notice libstdc++ */
-    struct bine__python *python;       /* what sdk/python keeps per runtime */
-    int signal_pipe[2];                /* -1: not used. Python's signal handlers write to [1] */
+    struct bine_deferred *deferreds;   /* those to be seen to before the end, the newest first */
+    uint64_t walks;                    /* searches through deferreds so far */
+    bine_switch_hook switch_hook;      /* the host's, or NULL */
+    void *switch_user;
+    unsigned finalizing;         /* destructors in progress on the running stack */
+    bool hooking;                /* a switch hook is running */
+    bool collects_here;          /* the collector was last begun by the owner */
+    struct bine__python *python; /* what sdk/python keeps per runtime */
+    int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
     bine__watch *signal_watch;
     int foreign_wakeup; /* a script's own, while ours stands in for it; -1: none */
 };
@@ -88,7 +96,30 @@ void bine__signals_release(bine *rt);
 /* Makes the loop's descriptors anew; `ours_still`: the old ones are there, and to be closed. */
 void bine__descriptors_lost(bine *rt, bool ours_still);
 
-/* What the layer above supplies (sdk/python/module.c): */
+/* What the layers above supply. sdk/data: */
+
+/* Before the end: reports the rejections that nobody took. */
+void bine__deferreds_report(bine *rt);
+/* At the end, jobs only free by now: settles what somebody stands in line for. */
+void bine__deferreds_end(bine *rt);
+
+/* sdk/python: */
+
+/* Control has come to rt->current. */
+void bine__python_switched(bine *rt);
+/* A rejection that nobody took, GIL held. */
+void bine__python_report_rejection(bine *rt, bine_deferred *d);
+/* A callback of the host's has returned: an exception of Python's that it left behind is logged. GIL held. */
+void bine__python_end_callback(bine *rt, const char *what);
+/* When an exception of Python's is set, makes a result of it: true. GIL held. */
+struct bine__result;
+bool bine__python_take_failure(bine *rt, struct bine__result *out);
+/* A rejection as data (new), or NULL when memory is out. */
+bine_error *bine__python_error_of(bine *rt, const struct bine__result *r);
+/* What a scope's failed children come to: an exception group, as the result of its end. */
+void bine__python_scope_failed(bine_scope *scope, struct bine__result *out);
+/* One hold less on a micro-thread that its scope has kept because it failed. */
+void bine__python_drop_failed(bine__micro *micro);
 
 /* Before Py_Initialize: registers the module. 0 or -1. */
 int bine__python_register(void);
@@ -96,6 +127,8 @@ int bine__python_register(void);
 int bine__python_open(bine *rt);
 /* Before finalisation, GIL held: lets go of every Python object. */
 void bine__python_close(bine *rt);
+/* After finalisation: frees rt->python. */
+void bine__python_closed(bine *rt);
 /* Runs a micro-thread on its own stack. Called without one (slot NULL) when it is not to begin:
  * it was cancelled first, or there is no stack to be had. */
 void bine__python_run(bine__micro *micro);
@@ -105,6 +138,8 @@ void bine__python_ended(bine__micro *micro);
 void bine__python_report_failed(bine *rt);
 /* The grace is over, GIL held: logs those that live, with their stacks. */
 void bine__python_report_survivors(bine *rt);
+/* Before the interpreter is left behind, GIL held: flushes standard output and error. */
+void bine__python_flush(void);
 /* Before finalisation, GIL held: the name of a Python thread that would have to be waited for
  * (valid until the next call), or NULL. */
 const char *bine__python_living_thread(bine *rt);

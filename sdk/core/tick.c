@@ -235,8 +235,10 @@ static void run_post(bine *rt, bine__job *job)
 {
     post *p = (post *)(void *)job;
 
-    if (!rt->closing)
+    if (!rt->closing) {
         p->task(rt, p->user);
+        bine__python_end_callback(rt, "a task");
+    }
     if (p->release != NULL)
         p->release(p->user);
     free(p);

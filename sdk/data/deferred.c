@@ -5,62 +5,181 @@
 #include "data/value.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { PENDING = 0, RESOLVED = 1 };
+/* ---- results ---- */
 
-typedef struct result {
-    int state; /* RESOLVED or a negative code */
-    bine_value *value;
-    char *message;
-} result;
-
-struct bine_deferred {
-    bine__job deliver; /* first: brings `incoming` in */
-    bine__job cancel;
-    bine *rt;
-    bine__inbox *inbox;
-    atomic_uint holds;     /* consumers, the resolver, jobs under way */
-    atomic_bool consumed;  /* the resolver has been used */
-    atomic_bool cancelled; /* settled by a cancel: spare the producer the way */
-    result incoming;       /* the producer's, until delivered */
-    /* The rest is the owner's. */
-    result settled;
-    bine__waiters waiters;
-    bine_on_cancel on_cancel;
-    void *user;
-    bool cancelling;
-};
-
-static bine_deferred *of(bine_resolver *r)
+bine__result bine__result_share(const bine__result *r)
 {
-    return (bine_deferred *)(void *)r;
+    bine__result copy = {.state = r->state};
+
+    if (r->value != NULL)
+        copy.value = bine__value_share(r->value);
+    if (r->message != NULL)
+        copy.message = bine__value_share(r->message);
+    return copy;
 }
 
-static void free_result(result *r)
+void bine__result_free(bine__result *r)
 {
     bine_value_free(r->value);
-    free(r->message);
-    *r = (result){0};
+    bine_value_free(r->message);
+    *r = (bine__result){0};
 }
 
-static void let_go(bine_deferred *d)
+bine__result bine__rejection(int code, const char *message)
+{
+    return (bine__result){.state = code, .message = message == NULL ? NULL : bine_value_str(message)};
+}
+
+const char *bine__result_message(const bine__result *r)
+{
+    return r->message == NULL ? "" : bine_value_as_str(r->message, NULL);
+}
+
+/* ---- the block ---- */
+
+void bine__deferred_hold(bine_deferred *d)
+{
+    atomic_fetch_add_explicit(&d->holds, 1, memory_order_relaxed);
+}
+
+void bine__deferred_let_go(bine_deferred *d)
 {
     if (atomic_fetch_sub_explicit(&d->holds, 1, memory_order_acq_rel) != 1)
         return;
-    free_result(&d->settled);
+    bine__result_free(&d->settled);
+    bine__result_free(&d->instead);
+    if (d->error != NULL)
+        bine_error_free(d->error);
     bine__inbox_release(d->inbox);
     free(d);
 }
 
-static void settle(bine_deferred *d, result r)
+/* Listed are those with somebody in line, and those whose rejection nobody has taken: what must be
+ * seen to before the end. */
+static void list(bine_deferred *d)
 {
-    if (d->settled.state != PENDING) {
-        free_result(&r);
+    if (d->listed)
+        return;
+    d->listed = true;
+    d->older = d->rt->deferreds;
+    d->newer = NULL;
+    if (d->older != NULL)
+        d->older->newer = d;
+    d->rt->deferreds = d;
+}
+
+static void unlist(bine_deferred *d)
+{
+    if (!d->listed)
+        return;
+    d->listed = false;
+    if (d->newer != NULL)
+        d->newer->older = d->older;
+    else
+        d->rt->deferreds = d->older;
+    if (d->older != NULL)
+        d->older->newer = d->newer;
+}
+
+/* ---- rejections that nobody takes ---- */
+
+typedef struct report {
+    bine__job job; /* first */
+    bine_deferred *deferred;
+} report;
+
+static void run_report(bine *rt, bine__job *job)
+{
+    report *r = (report *)(void *)job;
+
+    bine__python_report_rejection(rt, r->deferred);
+    bine__deferred_let_go(r->deferred);
+    free(r);
+}
+
+static void report_later(bine_deferred *d)
+{
+    report *r = malloc(sizeof *r);
+
+    d->taken = true;
+    if (r == NULL) {
+        bine__log(d->rt, BINE_LOG_ERROR, "a deferred was rejected, and there is no memory to say how");
         return;
     }
+    *r = (report){.job.run = run_report, .deferred = d};
+    bine__deferred_hold(d);
+    bine__ready(d->rt, &r->job);
+}
+
+static bool is_untaken(const bine_deferred *d)
+{
+    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->cancelling && !d->taken;
+}
+
+/* It was settled, or its last consumer went. */
+static void mind_rejection(bine_deferred *d)
+{
+    if (!is_untaken(d) || d->rt->closing)
+        return;
+    if (d->consumers > 0) {
+        list(d);
+        return;
+    }
+    unlist(d);
+    report_later(d);
+}
+
+const bine__result *bine__deferred_take(bine_deferred *d)
+{
+    if (bine__here == d->rt)
+        unlist(d);
+    d->taken = true;
+    return &d->settled;
+}
+
+void bine__deferreds_report(bine *rt)
+{
+    bine_deferred *older;
+
+    for (bine_deferred *d = rt->deferreds; d != NULL; d = older) {
+        older = d->older;
+        if (!is_untaken(d))
+            continue;
+        unlist(d);
+        report_later(d);
+    }
+}
+
+void bine__deferreds_end(bine *rt)
+{
+    while (rt->deferreds != NULL) {
+        bine_deferred *d = rt->deferreds;
+
+        unlist(d);
+        bine__deferred_settle(d, bine__rejection(BINE_ECLOSED, NULL));
+    }
+}
+
+/* ---- settling ---- */
+
+void bine__deferred_settle(bine_deferred *d, bine__result r)
+{
+    if (d->settled.state != BINE__PENDING) {
+        bine__result_free(&r);
+        return;
+    }
+    if (r.state == BINE_ECANCELED && d->instead.state != 0) {
+        bine__result_free(&r);
+        r = d->instead;
+        d->instead = (bine__result){0};
+    }
     d->settled = r;
-    bine__wake_all(&d->waiters);
+    unlist(d);
+    if (d->line.first != NULL)
+        bine__wake_all(&d->line);
+    if (r.state < 0)
+        mind_rejection(d);
 }
 
 static void on_deliver(bine *rt, bine__job *job)
@@ -68,22 +187,48 @@ static void on_deliver(bine *rt, bine__job *job)
     bine_deferred *d = (bine_deferred *)(void *)job;
 
     (void)rt;
-    settle(d, d->incoming);
-    let_go(d);
+    bine__deferred_settle(d, d->incoming);
+    bine__deferred_let_go(d);
 }
 
 static void on_cancel_job(bine *rt, bine__job *job)
 {
     bine_deferred *d = (bine_deferred *)(void *)((char *)job - offsetof(bine_deferred, cancel));
 
-    /* A result that is already on its way wins. */
-    if (d->settled.state == PENDING && !atomic_load(&d->consumed)) {
-        if (d->on_cancel != NULL && !rt->closing)
-            d->on_cancel((bine_resolver *)d, d->user);
-        settle(d, (result){.state = BINE_ECANCELED});
-        atomic_store(&d->cancelled, true);
+    if (d->settled.state == BINE__PENDING && !rt->closing)
+        d->kind->cancel(d);
+    bine__deferred_let_go(d);
+}
+
+static void cancel_plain(bine_deferred *d)
+{
+    if (atomic_load(&d->consumed))
+        return; /* a result that is already on its way wins */
+    if (d->on_cancel != NULL)
+        d->on_cancel((bine_resolver *)d, d->user);
+    bine__deferred_settle(d, (bine__result){.state = BINE_ECANCELED});
+    atomic_store(&d->cancelled, true);
+}
+
+const bine__kind bine__plain = {.cancel = cancel_plain};
+
+bine_deferred *bine__deferred_alloc(bine *rt, const bine__kind *kind, size_t size, bool work)
+{
+    bine_deferred *d = calloc(1, size);
+
+    if (d == NULL) {
+        bine__fail(BINE_ENOMEM, "out of memory for a deferred");
+        return NULL;
     }
-    let_go(d);
+    d->deliver.run = on_deliver;
+    d->cancel.run = on_cancel_job;
+    d->kind = kind;
+    d->rt = rt;
+    d->inbox = rt->inbox;
+    bine__inbox_retain(rt->inbox);
+    atomic_init(&d->holds, work ? 2 : 1);
+    d->consumers = 1;
+    return d;
 }
 
 int bine_deferred_new(bine *rt, bine_on_cancel on_cancel, void *user, bine_deferred **d, bine_resolver **r)
@@ -97,15 +242,9 @@ int bine_deferred_new(bine *rt, bine_on_cancel on_cancel, void *user, bine_defer
     *r = NULL;
     if (status != BINE_OK)
         return status;
-    block = calloc(1, sizeof *block);
+    block = bine__deferred_alloc(rt, &bine__plain, sizeof *block, true);
     if (block == NULL)
-        return bine__fail(BINE_ENOMEM, "bine_deferred_new: out of memory");
-    block->deliver.run = on_deliver;
-    block->cancel.run = on_cancel_job;
-    block->rt = rt;
-    block->inbox = rt->inbox;
-    bine__inbox_retain(rt->inbox);
-    atomic_init(&block->holds, 2);
+        return BINE_ENOMEM;
     block->on_cancel = on_cancel;
     block->user = user;
     *d = block;
@@ -113,28 +252,35 @@ int bine_deferred_new(bine *rt, bine_on_cancel on_cancel, void *user, bine_defer
     return BINE_OK;
 }
 
+/* ---- the producer's end ---- */
+
+static bine_deferred *of(bine_resolver *r)
+{
+    return (bine_deferred *)(void *)r;
+}
+
 /* The producer's one act; takes the resolver and `r`. Thread: any. */
-static int bring(bine_deferred *d, result r)
+static int bring(bine_deferred *d, bine__result r)
 {
     bool late;
 
     atomic_store(&d->consumed, true);
     if (bine__here != NULL && bine__here == d->rt) {
-        late = d->settled.state != PENDING;
-        settle(d, r);
-        let_go(d);
+        late = d->settled.state != BINE__PENDING;
+        bine__deferred_settle(d, r);
+        bine__deferred_let_go(d);
         return late ? bine__fail(BINE_ESETTLED, "the deferred has been cancelled") : BINE_OK;
     }
     if (atomic_load(&d->cancelled)) {
-        free_result(&r);
-        let_go(d);
+        bine__result_free(&r);
+        bine__deferred_let_go(d);
         return bine__fail(BINE_ESETTLED, "the deferred has been cancelled");
     }
     d->incoming = r;
     if (bine__inbox_push(d->inbox, &d->deliver))
         return BINE_OK;
-    free_result(&d->incoming);
-    let_go(d);
+    bine__result_free(&d->incoming);
+    bine__deferred_let_go(d);
     return bine__fail(BINE_ECLOSED, "the runtime is closed");
 }
 
@@ -145,8 +291,8 @@ int bine_resolve(bine_resolver *r, bine_value *value)
         return bine__fail(BINE_EINVAL, "bine_resolve: the resolver is NULL");
     }
     if (value != NULL)
-        return bring(of(r), (result){.state = RESOLVED, .value = value});
-    bring(of(r), (result){.state = BINE_ENOMEM});
+        return bring(of(r), (bine__result){.state = BINE__RESOLVED, .value = value});
+    bring(of(r), (bine__result){.state = BINE_ENOMEM});
     return bine__fail(BINE_ENOMEM, "bine_resolve: out of memory for the value");
 }
 
@@ -155,17 +301,19 @@ int bine_reject(bine_resolver *r, int code, const char *message)
     if (r == NULL)
         return bine__fail(BINE_EINVAL, "bine_reject: the resolver is NULL");
     if (code >= 0) {
-        bring(of(r), (result){.state = BINE_EINVAL});
+        bring(of(r), (bine__result){.state = BINE_EINVAL});
         return bine__fail(BINE_EINVAL, "bine_reject: the code %d is not negative", code);
     }
-    return bring(of(r), (result){.state = code, .message = message == NULL ? NULL : strdup(message)});
+    return bring(of(r), bine__rejection(code, message));
 }
 
 void bine_resolver_drop(bine_resolver *r)
 {
     if (r != NULL)
-        bring(of(r), (result){.state = BINE_EBROKEN});
+        bring(of(r), (bine__result){.state = BINE_EBROKEN});
 }
+
+/* ---- the consumer's end ---- */
 
 int bine_deferred_cancel(bine_deferred *d)
 {
@@ -176,76 +324,134 @@ int bine_deferred_cancel(bine_deferred *d)
     status = bine__check_owner(d->rt, "bine_deferred_cancel");
     if (status != BINE_OK)
         return status;
-    if (d->settled.state != PENDING)
+    if (d->settled.state != BINE__PENDING)
         return bine__fail(BINE_ESETTLED, "bine_deferred_cancel: it has its result");
     if (d->cancelling)
         return BINE_OK;
     d->cancelling = true;
-    atomic_fetch_add_explicit(&d->holds, 1, memory_order_relaxed);
+    bine__deferred_hold(d);
     bine__ready(d->rt, &d->cancel);
     return BINE_OK;
 }
 
+int bine__deferred_break(bine_deferred *d, bine__result instead)
+{
+    if (d->settled.state != BINE__PENDING || d->cancelling)
+        bine__result_free(&instead);
+    else
+        d->instead = instead;
+    return bine_deferred_cancel(d);
+}
+
 bine_deferred *bine_deferred_retain(bine_deferred *d)
 {
-    atomic_fetch_add_explicit(&d->holds, 1, memory_order_relaxed);
+    if (d != NULL) {
+        bine__deferred_hold(d);
+        d->consumers++;
+    }
     return d;
 }
 
 void bine_deferred_release(bine_deferred *d)
 {
-    if (d != NULL)
-        let_go(d);
+    if (d == NULL)
+        return;
+    d->consumers--;
+    if (d->consumers == 0 && bine__here == d->rt)
+        mind_rejection(d);
+    bine__deferred_let_go(d);
 }
 
 int bine_deferred_state(const bine_deferred *d)
 {
-    return d->settled.state;
+    return d == NULL ? BINE_EINVAL : d->settled.state;
 }
 
-bine_value *bine__deferred_value(const bine_deferred *d)
+int bine_deferred_peek(const bine_deferred *d, const bine_value **value, const char **message)
 {
-    return d->settled.value;
+    int state = bine_deferred_state(d);
+
+    if (value != NULL)
+        *value = state == BINE__RESOLVED ? d->settled.value : NULL;
+    if (message != NULL)
+        *message = state < 0 && d != NULL ? bine__result_message(&d->settled) : "";
+    return state;
 }
 
-const char *bine__deferred_message(const bine_deferred *d)
+bool bine_deferred_handled(const bine_deferred *d)
 {
-    return d->settled.message != NULL ? d->settled.message : "";
+    return d != NULL && d->settled.state < 0 && d->taken;
+}
+
+/* ---- standing in line ---- */
+
+bool bine__deferred_shared(const bine_deferred *d, const bine__waiter *waiter)
+{
+    for (const bine__waiter *other = d->line.first; other != NULL; other = other->next)
+        if (other != waiter && !other->aside)
+            return true;
+    return false;
+}
+
+void bine__deferred_line(bine_deferred *d, bine__waiter *waiter)
+{
+    bine__waiter_link(waiter, &d->line);
+    list(d);
+}
+
+/* ---- time outs ---- */
+
+typedef struct time_limit {
+    bine__waiter waiter; /* first: in the deferred's line, as an observer */
+    bine__timer timer;
+    bine_deferred *deferred; /* held */
+} time_limit;
+
+static void end_limit(bine__waiter *waiter)
+{
+    time_limit *limit = (time_limit *)(void *)waiter;
+
+    bine__timer_stop(&limit->deferred->rt->timers, &limit->timer);
+    bine__deferred_let_go(limit->deferred);
+    free(limit);
+}
+
+static void on_limit(bine__timer *timer)
+{
+    time_limit *limit = (time_limit *)(void *)((char *)timer - offsetof(time_limit, timer));
+
+    bine__deferred_break(limit->deferred, (bine__result){.state = BINE_ETIMEDOUT});
+}
+
+int bine_deferred_timeout(bine_deferred *d, int64_t ns)
+{
+    time_limit *limit;
+    int status;
+
+    if (d == NULL)
+        return bine__fail(BINE_EINVAL, "bine_deferred_timeout: the deferred is NULL");
+    status = bine__check_owner(d->rt, "bine_deferred_timeout");
+    if (status != BINE_OK)
+        return status;
+    if (d->settled.state != BINE__PENDING)
+        return bine__fail(BINE_ESETTLED, "bine_deferred_timeout: it has its result");
+    limit = calloc(1, sizeof *limit);
+    if (limit == NULL)
+        return bine__fail(BINE_ENOMEM, "bine_deferred_timeout: out of memory");
+    limit->timer.fire = on_limit;
+    if (bine__timer_set(&d->rt->timers, &limit->timer, bine__deadline(d->rt, ns < 0 ? 0 : ns)) != 0) {
+        free(limit);
+        return bine__fail(BINE_ENOMEM, "bine_deferred_timeout: out of memory");
+    }
+    limit->deferred = d;
+    limit->waiter.wake = end_limit;
+    limit->waiter.aside = true;
+    bine__deferred_hold(d);
+    bine__deferred_line(d, &limit->waiter);
+    return BINE_OK;
 }
 
 /* ---- waiting ---- */
-
-int bine__may_wait(bine *rt)
-{
-    int status = bine__can_wait(rt);
-
-    if (status != BINE_ECANCELED)
-        return status;
-    if (bine__python_interrupted(rt) == 0)
-        return BINE_OK;
-    if (rt->current->told)
-        bine__yield(rt);
-    rt->current->told = true;
-    return BINE_ECANCELED;
-}
-
-int bine__await(bine *rt, bine__waiters *among, int64_t deadline)
-{
-    int status = bine__may_wait(rt);
-
-    if (status != BINE_OK)
-        return status;
-    switch (bine__park(rt, among, deadline)) {
-    case BINE__TIMED_OUT:
-        return BINE_ETIMEDOUT;
-    case BINE__NO_MEMORY:
-        return BINE_ENOMEM;
-    case BINE__INTERRUPTED:
-        return bine__python_interrupted(rt) == 0 ? BINE_OK : BINE_ECANCELED;
-    default:
-        return BINE_OK;
-    }
-}
 
 int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
 {
@@ -254,12 +460,12 @@ int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
 
     if (bine__here != d->rt)
         return BINE_EMICRO; /* also when the runtime has gone: look at nothing of it */
-    if (d->settled.state != PENDING)
+    if (d->settled.state != BINE__PENDING)
         return BINE_OK;
     deadline = bine__deadline(d->rt, timeout_ns);
-    while (status == BINE_OK && d->settled.state == PENDING)
-        status = bine__await(d->rt, &d->waiters, deadline);
-    if (d->settled.state != PENDING && status == BINE_ETIMEDOUT)
+    while (status == BINE_OK && d->settled.state == BINE__PENDING)
+        status = bine__await(d->rt, &d->line, deadline);
+    if (d->settled.state != BINE__PENDING && status == BINE_ETIMEDOUT)
         status = BINE_OK; /* both at once: the result counts */
     return status;
 }
@@ -268,32 +474,20 @@ void bine__deferred_stop(bine_deferred *d)
 {
     if (bine_deferred_cancel(d) != BINE_OK)
         return;
-    while (d->settled.state == PENDING)
-        bine__park(d->rt, &d->waiters, BINE__NEVER);
+    while (d->settled.state == BINE__PENDING)
+        bine__park(d->rt, &d->line, BINE__NEVER);
 }
 
 static int read_result(bine_deferred *d, bine_value **out)
 {
-    int state = d->settled.state;
+    const bine__result *r = bine__deferred_take(d);
 
-    if (state != RESOLVED)
-        return bine__fail(state, "%s",
-                          d->settled.message != NULL ? d->settled.message : bine_strerror(state));
+    if (r->state != BINE__RESOLVED)
+        return bine__fail(r->state, "%s",
+                          r->message != NULL ? bine__result_message(r) : bine_strerror(r->state));
     if (out != NULL)
-        *out = bine__value_share(d->settled.value);
+        *out = bine__value_share(r->value);
     return BINE_OK;
-}
-
-static int explain(int status)
-{
-    switch (status) {
-    case BINE_EMICRO:
-        return bine__fail(status, "bine_wait: no micro-thread is running here");
-    case BINE_EBUSY:
-        return bine__fail(status, "bine_wait: waiting is not possible here");
-    default:
-        return bine__fail(status, "bine_wait: %s", bine_strerror(status));
-    }
 }
 
 int bine_wait(bine_deferred *d, int64_t timeout_ns, bine_value **out)
@@ -307,9 +501,9 @@ int bine_wait(bine_deferred *d, int64_t timeout_ns, bine_value **out)
     bine_deferred_retain(d); /* the host may drop it meanwhile */
     status = bine__deferred_await(d, timeout_ns);
     if (status != BINE_OK)
-        explain(status);
+        bine__explain_wait("bine_wait", status);
     else
         status = read_result(d, out);
-    let_go(d);
+    bine_deferred_release(d);
     return status;
 }

@@ -109,6 +109,11 @@ static PyObject *to_python(bine_value *value)
     }
 }
 
+PyObject *bine__value_object(bine_value *value)
+{
+    return bine_value_kind(value) == BINE_OBJECT ? ((held_object *)bine__value_held(value))->object : NULL;
+}
+
 PyObject *bine_value_to_python(bine_value *value)
 {
     PyObject *object;

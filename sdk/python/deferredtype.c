@@ -1,7 +1,9 @@
 /* bine.Deferred: a host's result that will come, in a script's hands. */
+#include "python/microthread.h"
 #include "python/python.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 typedef struct deferred_object {
     PyObject_HEAD
@@ -9,18 +11,26 @@ typedef struct deferred_object {
     bine_deferred *deferred;
 } deferred_object;
 
+/* Raises what `r`, a rejection, means to Python. */
+static PyObject *raise_rejection(bine *rt, const bine__result *r)
+{
+    const char *message = bine__result_message(r);
+    PyObject *exception = bine__result_exception(r);
+
+    if (exception != NULL)
+        bine__raise(exception);
+    else if (r->state == BINE_ETIMEDOUT || r->state == BINE_ENOMEM)
+        bine__raise_status(rt, r->state, message);
+    else
+        bine__raise_host_error(r->state, *message != '\0' ? message : bine_strerror(r->state));
+    return NULL;
+}
+
 PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d)
 {
-    int state = bine_deferred_state(d);
-    const char *message = bine__deferred_message(d);
+    const bine__result *r = bine__deferred_take(d);
 
-    if (state == BINE_ETIMEDOUT || state == BINE_ENOMEM)
-        return bine__raise_status(rt, state, message);
-    if (state < 0) {
-        bine__raise_host_error(state, *message != '\0' ? message : bine_strerror(state));
-        return NULL;
-    }
-    return bine_value_to_python(bine__deferred_value(d));
+    return r->state < 0 ? raise_rejection(rt, r) : bine_value_to_python(r->value);
 }
 
 static PyObject *wait_for(deferred_object *self, int64_t timeout_ns)
@@ -66,6 +76,121 @@ static PyObject *deferred_cancel(deferred_object *self, PyObject *unused)
     return bine__raise_status(self->rt, status, bine_message());
 }
 
+/* ---- then ---- */
+
+typedef struct steps {
+    PyObject *ok;  /* or NULL */
+    PyObject *err; /* or NULL */
+} steps;
+
+static void free_steps(void *user)
+{
+    steps *s = user;
+    bine *rt = bine__here;
+
+    if (rt != NULL && rt->python != NULL) {
+        bine__gil_take(rt);
+        Py_XDECREF(s->ok);
+        Py_XDECREF(s->err);
+        bine__gil_give(rt);
+    }
+    free(s);
+}
+
+/* step(function, argument): what a step's micro-thread runs. A deferred or micro-thread that the function
+ * returns is waited for. */
+static PyObject *run_step(PyObject *unused, PyObject *const *args, Py_ssize_t nargs)
+{
+    const bine__python *py = bine__python_now;
+    PyObject *result = PyObject_CallOneArg(args[0], args[1]);
+
+    (void)unused;
+    (void)nargs;
+    while (result != NULL && (Py_IS_TYPE(result, py->deferred_type) || Py_IS_TYPE(result, py->micro_type))) {
+        const char *wait = Py_IS_TYPE(result, py->deferred_type) ? "wait" : "join";
+
+        Py_SETREF(result, PyObject_CallMethod(result, wait, NULL));
+    }
+    return result;
+}
+
+static PyMethodDef run_step_def = {"step", (PyCFunction)(void (*)(void))run_step, METH_FASTCALL, NULL};
+
+/* What a step's function is called with (new). */
+static PyObject *step_argument(bine *rt, const bine__result *in)
+{
+    if (in->state > 0)
+        return bine_value_to_python(in->value);
+    raise_rejection(rt, in);
+    return bine__take_exception();
+}
+
+/* Spawns function(argument); the step's answer is how that ends. */
+static int follow_call(bine_step *step, PyObject *function)
+{
+    bine *rt = bine_step_runtime(step);
+    PyObject *argument = step_argument(rt, bine__step_input(step));
+    PyObject *args = argument == NULL ? NULL : PyTuple_Pack(2, function, argument);
+    PyObject *runner = args == NULL ? NULL : PyCFunction_New(&run_step_def, NULL);
+    bine_micro *micro = runner == NULL ? NULL : bine__spawn(rt, runner, args, NULL);
+    bine_deferred *end = micro == NULL ? NULL : bine__micro_ending(micro, true);
+    int status = PyErr_Occurred() != NULL ? BINE_ESCRIPT : BINE_ENOMEM;
+
+    if (end != NULL)
+        status = bine_step_follow(step, end);
+    Py_XDECREF(micro);
+    Py_XDECREF(runner);
+    Py_XDECREF(args);
+    Py_XDECREF(argument);
+    return status;
+}
+
+static int py_ok(bine_step *step, void *user)
+{
+    return follow_call(step, ((steps *)user)->ok);
+}
+
+static int py_err(bine_step *step, void *user)
+{
+    return follow_call(step, ((steps *)user)->err);
+}
+
+static int check_step(PyObject *function, const char *name)
+{
+    if (function == Py_None || PyCallable_Check(function))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "then() argument '%s' must be a function or None, not %.100s", name,
+                 Py_TYPE(function)->tp_name);
+    return -1;
+}
+
+static PyObject *deferred_then(deferred_object *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ok", "err", NULL};
+    PyObject *ok = Py_None;
+    PyObject *err = Py_None;
+    bine_deferred *next;
+    steps *s;
+    int status;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:then", names, &ok, &err))
+        return NULL;
+    if (check_step(ok, "ok") != 0 || check_step(err, "err") != 0)
+        return NULL;
+    if (bine__here != self->rt)
+        return bine__raise_status(NULL, BINE_ETHREAD, "then() is for the thread that runs the host's loop");
+    s = malloc(sizeof *s);
+    if (s == NULL)
+        return PyErr_NoMemory();
+    s->ok = ok == Py_None ? NULL : Py_NewRef(ok);
+    s->err = err == Py_None ? NULL : Py_NewRef(err);
+    status = bine_then(self->deferred, s->ok == NULL ? NULL : py_ok, s->err == NULL ? NULL : py_err, s,
+                       free_steps, &next);
+    if (status != BINE_OK)
+        return bine__raise_status(self->rt, status, bine_message());
+    return bine__deferred_object(self->rt->python, next);
+}
+
 static PyObject *get_done(deferred_object *self, void *unused)
 {
     (void)unused;
@@ -108,6 +233,11 @@ static PyMethodDef deferred_methods[] = {
      PyDoc_STR("wait($self, /, timeout=None)\n--\n\n"
                "Wait for the result and return it, or raise what it was rejected with. After\n"
                "`timeout` seconds raise bine.Timeout; the work goes on.")},
+    {"then", (PyCFunction)(void (*)(void))deferred_then, METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR("then($self, /, ok=None, err=None)\n--\n\n"
+               "When the result is there call ok(value), or err(exception), in a micro-thread of its\n"
+               "own, and return a Deferred for what that returns; a Deferred or MicroThread it returns\n"
+               "is waited for. None passes the result on.")},
     {"cancel", (PyCFunction)deferred_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self, /)\n--\n\n"
                "Ask the host to stop the work. False when the result is there already.")},

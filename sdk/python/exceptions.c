@@ -1,6 +1,7 @@
 /* The exceptions of module bine, and how statuses of C become exceptions of Python. */
 #include "python/python.h"
 
+#include "data/scope.h"
 #include "python/microthread.h"
 
 #include <math.h>
@@ -127,11 +128,11 @@ static PyObject *class_of(int status)
     }
 }
 
-static const char *text_of(int status)
+static const char *text_of(bine *rt, int status)
 {
     switch (status) {
     case BINE_EBUSY:
-        return "waiting is not possible here: the micro-thread is just ending";
+        return rt == NULL ? bine_strerror(status) : bine__why_no_wait(rt);
     case BINE_EMICRO:
         return "this has to wait, which only a micro-thread can: see bine.spawn()";
     case BINE_ETIMEDOUT:
@@ -143,7 +144,7 @@ static const char *text_of(int status)
 
 PyObject *bine__raise_status(bine *rt, int status, const char *message)
 {
-    const char *text = message != NULL && *message != '\0' ? message : text_of(status);
+    const char *text = message != NULL && *message != '\0' ? message : text_of(rt, status);
     PyObject *class;
 
     if (status == BINE_ECANCELED)
@@ -163,10 +164,12 @@ PyObject *bine__raise_pending(bine *rt)
     bine_micro *micro = bine_micro_current();
     unsigned pending = micro == NULL || PyErr_Occurred() ? 0 : micro->core.pending;
 
+    const char *reason = pending & BINE__CANCEL ? bine__scope_reason(&micro->core) : NULL;
+
     if (pending & BINE__EXIT) {
         PyErr_SetString(rt->python->exit, "the host shuts its scripts down");
     } else if (pending & BINE__CANCEL) {
-        PyErr_SetString(rt->python->cancelled, "the micro-thread was cancelled");
+        PyErr_SetString(rt->python->cancelled, reason != NULL ? reason : "the micro-thread was cancelled");
     } else if (micro != NULL && micro->thrown != NULL) {
         PyObject *thrown = micro->thrown;
 

@@ -283,7 +283,7 @@ static PyObject *await_answer(const bine__function *self, bine_deferred *d)
     } else if (bine_deferred_state(d) < 0) {
         result = bine__deferred_outcome(self->rt, d);
     } else {
-        result = result_from(self, bine__deferred_value(d));
+        result = result_from(self, d->settled.value);
     }
     bine_deferred_release(d);
     return result;

@@ -1,10 +1,10 @@
 #include "python/microthread.h"
 
-#include "core/pyframe.h"
+#include "data/scope.h"
 #include "python/python.h"
-#include "python/timeout.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <structmember.h>
 
 /* ---- running ---- */
@@ -111,6 +111,33 @@ static PyObject *call(bine_micro *self)
     return result;
 }
 
+/* The C function's status as an exception. */
+static void raise_native(bine_micro *self, int status)
+{
+    if (status == BINE_ESCRIPT)
+        PyErr_SetString(PyExc_SystemError, "a C micro-thread returned BINE_ESCRIPT without an exception");
+    else if (status > 0)
+        PyErr_Format(PyExc_SystemError, "a C micro-thread returned %d, which is no status", status);
+    else
+        bine__raise_status(self->core.rt, status, NULL);
+    if (!PyErr_Occurred()) /* cancelled, it says, though nobody did */
+        bine__raise_host_error(status, bine_strerror(status));
+}
+
+static PyObject *call_native(bine_micro *self)
+{
+    bine_value *value = NULL;
+    int status = self->native->function(self->core.rt, self->native->user, &value);
+    PyObject *result = NULL;
+
+    if (status != BINE_OK && !PyErr_Occurred())
+        raise_native(self, status);
+    if (!PyErr_Occurred())
+        result = bine_value_to_python(value);
+    bine_value_free(value);
+    return result;
+}
+
 /* Without a stack it does not begin. */
 static void raise_not_begun(bine_micro *self)
 {
@@ -130,10 +157,11 @@ void bine__python_run(bine__micro *core)
 
     if (core->slot == NULL)
         raise_not_begun(self);
-    else if (self->function == NULL)
-        PyErr_SetString(PyExc_SystemError, "a micro-thread without a function");
-    else if (self->decimal == NULL || set_decimal_context(self->decimal) == 0)
-        self->result = call(self);
+    else if (self->decimal == NULL || set_decimal_context(self->decimal) == 0) {
+        if (self->tracers != NULL)
+            bine__tracing_begin(self->tracers);
+        self->result = self->native != NULL ? call_native(self) : call(self);
+    }
     if (self->result == NULL)
         self->error = bine__take_exception();
 }
@@ -185,29 +213,100 @@ static bool pass_on_interrupt(bine_micro *self)
     return true;
 }
 
-/* Whoever holds it from now on wants its result or its name, nothing else. */
-void bine__python_ended(bine__micro *core)
+void bine__block_enter(bine__block *block, bine_micro *micro)
 {
-    bine_micro *self = bine__of_core(core);
+    block->micro = micro;
+    block->outer = micro->blocks;
+    micro->blocks = block;
+}
 
-    self->farewell = self->error != NULL && bine__is_farewell(core->rt->python, self->error);
-    if (self->farewell || (self->error != NULL && pass_on_interrupt(self)))
-        self->error_taken = true; /* it did as it was told: nothing to report */
-    else if (self->error != NULL)
-        link_failed(self);
-    if (self->name == NULL && self->function != NULL && (Py_REFCNT(self) > 1 || self->error != NULL)) {
-        self->name = base_name(self->function);
-        if (self->name == NULL)
-            PyErr_Clear();
+void bine__block_leave(bine__block *block)
+{
+    bine__block **at = &block->micro->blocks;
+
+    while (*at != block)
+        at = &(*at)->outer;
+    *at = block->outer;
+    block->micro = NULL;
+}
+
+static void abandon_blocks(bine_micro *self)
+{
+    while (self->blocks != NULL) {
+        bine__block *block = self->blocks;
+
+        block->abandon(block);
     }
-    bine__timeouts_leave(self);
-    bine__wake_all(&self->joiners);
+}
+
+static void free_native(bine_micro *self)
+{
+    bine__native *native = self->native;
+
+    self->native = NULL;
+    if (native != NULL && native->release != NULL)
+        native->release(native->user);
+    free(native);
+}
+
+static void free_tracers(bine_micro *self)
+{
+    bine__tracers *tracers = self->tracers;
+
+    self->tracers = NULL;
+    if (tracers == NULL)
+        return;
+    Py_XDECREF(tracers->trace_arg);
+    Py_XDECREF(tracers->profile_arg);
+    PyMem_Free(tracers);
+}
+
+/* What it needed to run. */
+static void clear_call(bine_micro *self)
+{
     Py_CLEAR(self->function);
     Py_CLEAR(self->args);
     Py_CLEAR(self->kwnames);
     Py_CLEAR(self->decimal);
     Py_CLEAR(self->thrown);
-    Py_DECREF(self);
+    if (self->native != NULL)
+        free_native(self);
+    if (self->tracers != NULL)
+        free_tracers(self);
+}
+
+/* Whoever holds it from now on wants its result or its name, nothing else. */
+void bine__python_ended(bine__micro *core)
+{
+    bine_micro *self = bine__of_core(core);
+    bool failed = false;
+
+    self->farewell = self->error != NULL && bine__is_farewell(core->rt->python, self->error);
+    if (self->farewell || (self->error != NULL && pass_on_interrupt(self))) {
+        self->error_taken = true; /* it did as it was told: nothing to report */
+    } else if (self->error != NULL) {
+        link_failed(self);
+        failed = true;
+    }
+    if (self->native != NULL && !self->named)
+        Py_XDECREF(bine__micro_name(self)); /* made while it is known that it ran C */
+    if (self->name == NULL && self->function != NULL && (Py_REFCNT(self) > 1 || self->error != NULL)) {
+        self->name = base_name(self->function);
+        if (self->name == NULL)
+            PyErr_Clear();
+    }
+    abandon_blocks(self);
+    bine__wake_all(&self->joiners);
+    clear_call(self);
+    if (self->endings != NULL)
+        bine__endings_settle(self);
+    if (core->scope == NULL || !bine__scope_leave(core, failed))
+        Py_DECREF(self);
+}
+
+void bine__python_drop_failed(bine__micro *core)
+{
+    Py_DECREF(bine__of_core(core));
 }
 
 static bine_micro *new_micro(bine *rt)
@@ -222,22 +321,42 @@ static bine_micro *new_micro(bine *rt)
     return self;
 }
 
-/* Takes over what the spawner hands down, and makes it ready. False: an exception is set. */
-static bool launch(bine *rt, bine_micro *self)
+/* Takes over what the spawner hands down. 0, or -1 with an exception. */
+static int inherit(bine *rt, bine_micro *self)
 {
     const bine_micro *spawner = bine_micro_current();
 
     if (bine__copy_context(rt->tstate, &self->core.context) != 0)
-        return false;
+        return -1;
     if (self->core.context != NULL && copy_decimal_context(&self->decimal) != 0)
-        return false;
+        return -1;
+    if (bine__is_traced(rt->tstate) && bine__tracing_inherit(rt, &self->tracers) != 0)
+        return -1;
     self->site = bine__running_code(rt->tstate, &self->site_offset);
     if (spawner != NULL)
         self->data = spawner->data;
-    if (bine__micro_spawn(rt, &self->core) != BINE_OK) {
-        bine__raise_status(rt, BINE_ECLOSED, bine_message());
+    return 0;
+}
+
+/* Makes it ready, as a child of `scope`; or as a member of what its spawner belongs to. */
+static bool launch(bine *rt, bine_micro *self, bine_scope *scope)
+{
+    bool child = scope != NULL;
+    int status;
+
+    if (scope == NULL && rt->current->scope != NULL)
+        scope = bine__scope_inherited(rt->current);
+    status = scope == NULL ? BINE_OK : bine__scope_check_member(scope, child, "spawn");
+    if (status == BINE_OK && inherit(rt, self) != 0)
+        return false;
+    if (status == BINE_OK)
+        status = bine__micro_spawn(rt, &self->core);
+    if (status != BINE_OK) {
+        bine__raise_status(rt, status, bine_message());
         return false;
     }
+    if (scope != NULL)
+        bine__scope_enter(scope, &self->core, child);
     Py_INCREF(self); /* the runtime's own, until it has ended */
     PyObject_GC_Track(self);
     return true;
@@ -262,21 +381,34 @@ bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *
     self->args = Py_XNewRef(args);
     self->name = name;
     self->named = name != NULL;
-    return launch(rt, self) ? self : give_up(self);
+    return launch(rt, self, NULL) ? self : give_up(self);
 }
 
-/* bine.spawn(): the one primitive. */
-PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+bine_micro *bine__spawn_native(bine *rt, bine_scope *scope, bine_micro_fn function, void *user,
+                               bine_free release)
 {
-    bine *rt = bine__here;
+    bine__native *native = malloc(sizeof *native);
+    bine_micro *self = native == NULL ? NULL : new_micro(rt);
+
+    if (self == NULL) {
+        free(native);
+        if (release != NULL)
+            release(user);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        return NULL;
+    }
+    *native = (bine__native){function, user, release};
+    self->native = native;
+    return launch(rt, self, scope) ? self : give_up(self);
+}
+
+bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames)
+{
     Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     bine_micro *self;
 
-    (void)module;
-    if (rt == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "spawn() is for the thread that runs the host's loop");
-        return NULL;
-    }
     if (nargs < 1) {
         PyErr_SetString(PyExc_TypeError, "spawn() needs a function to call");
         return NULL;
@@ -293,11 +425,22 @@ PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nar
     if (nargs + named > 1) {
         self->args = PyTuple_New(nargs - 1 + named);
         if (self->args == NULL)
-            return (PyObject *)give_up(self);
+            return give_up(self);
         for (Py_ssize_t i = 1; i < nargs + named; i++)
             PyTuple_SET_ITEM(self->args, i - 1, Py_NewRef(args[i]));
     }
-    return (PyObject *)(launch(rt, self) ? self : give_up(self));
+    return launch(rt, self, scope) ? self : give_up(self);
+}
+
+/* bine.spawn(): the one primitive. */
+PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    (void)module;
+    if (bine__here == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "spawn() is for the thread that runs the host's loop");
+        return NULL;
+    }
+    return (PyObject *)bine__spawn_call(bine__here, NULL, args, nargs, kwnames);
 }
 
 /* ---- the object ---- */
@@ -313,18 +456,18 @@ static int micro_traverse(bine_micro *self, visitproc visit, void *arg)
     Py_VISIT(self->error);
     Py_VISIT(self->thrown);
     Py_VISIT(self->core.context);
+    if (self->tracers != NULL) {
+        Py_VISIT(self->tracers->trace_arg);
+        Py_VISIT(self->tracers->profile_arg);
+    }
     return 0;
 }
 
 static int micro_clear(bine_micro *self)
 {
-    Py_CLEAR(self->function);
-    Py_CLEAR(self->args);
-    Py_CLEAR(self->kwnames);
-    Py_CLEAR(self->decimal);
+    clear_call(self);
     Py_CLEAR(self->result);
     Py_CLEAR(self->error);
-    Py_CLEAR(self->thrown);
     Py_CLEAR(self->core.context);
     return 0;
 }
@@ -366,10 +509,12 @@ PyObject *bine__micro_name(bine_micro *self)
 
     if (self->named)
         return Py_NewRef(self->name);
-    if (self->name == NULL && self->function == NULL)
+    if (self->name == NULL && self->function == NULL && self->native == NULL)
         return PyUnicode_FromString("?");
     if (self->name != NULL) {
         base = Py_NewRef(self->name);
+    } else if (self->native != NULL) {
+        base = PyUnicode_FromString("c");
     } else {
         PyObject *function = Py_NewRef(self->function); /* asking it may run any code */
 
@@ -693,110 +838,4 @@ int bine__add_micro_type(bine__python *py)
     py->micro_type = bine__add_type(py, &micro_spec);
     py->await_type = (PyTypeObject *)PyType_FromSpec(&await_spec);
     return py->micro_type == NULL || py->await_type == NULL ? -1 : 0;
-}
-
-/* ---- the C API ---- */
-
-bine_micro *bine_micro_current(void)
-{
-    bine *rt = bine__here;
-
-    if (rt == NULL || rt->current == &rt->host || rt->current->done)
-        return NULL;
-    return bine__of_core(rt->current);
-}
-
-int bine_micro_cancel(bine_micro *micro)
-{
-    int status;
-
-    if (micro == NULL)
-        return bine__fail(BINE_EINVAL, "bine_micro_cancel: the micro-thread is NULL");
-    status = bine__check_owner(micro->core.rt, "bine_micro_cancel");
-    if (status == BINE_OK && !micro->core.done)
-        bine__micro_interrupt(&micro->core, BINE__CANCEL);
-    return status;
-}
-
-bine_micro_state bine_micro_get_state(const bine_micro *micro)
-{
-    return micro == NULL ? BINE_MICRO_DONE : bine__micro_state(&micro->core);
-}
-
-int bine_micro_status(const bine_micro *micro)
-{
-    if (micro == NULL || !micro->core.done)
-        return BINE_EBUSY;
-    if (micro->error == NULL)
-        return BINE_OK;
-    return micro->farewell ? BINE_ECANCELED : BINE_ESCRIPT;
-}
-
-const char *bine_micro_name(const bine_micro *micro)
-{
-    bine_micro *self = (bine_micro *)micro; /* the name is made when first asked for */
-    PyObject *name;
-    const char *text = NULL;
-
-    if (self == NULL || bine__here != self->core.rt)
-        return "";
-    bine__gil_take(self->core.rt);
-    name = bine__micro_name(self);
-    if (name != NULL)
-        text = PyUnicode_AsUTF8(name);
-    if (text == NULL)
-        PyErr_Clear();
-    Py_XDECREF(name);
-    bine__gil_give(self->core.rt);
-    return text != NULL ? text : "";
-}
-
-void bine_micro_set_data(bine_micro *micro, void *data)
-{
-    if (micro != NULL)
-        micro->data = data;
-}
-
-void *bine_micro_data(const bine_micro *micro)
-{
-    return micro == NULL ? NULL : micro->data;
-}
-
-void bine_micro_release(bine_micro *micro)
-{
-    bine *rt = micro == NULL ? NULL : micro->core.rt;
-
-    if (rt == NULL || rt != bine__here)
-        return;
-    bine__gil_take(rt);
-    Py_DECREF(micro);
-    bine__gil_give(rt);
-}
-
-static int rest(const char *call, int64_t deadline, bool sleeps)
-{
-    bine *rt = bine__here;
-    int status = bine__may_wait(rt);
-
-    while (status == BINE_OK && sleeps)
-        status = bine__await(rt, NULL, deadline);
-    if (status == BINE_OK) {
-        bine__yield(rt);
-        status = rt->current->pending == 0 || bine__python_interrupted(rt) == 0 ? BINE_OK : BINE_ECANCELED;
-    }
-    if (status == BINE_OK || (sleeps && status == BINE_ETIMEDOUT))
-        return BINE_OK;
-    return bine__fail(status, "%s: %s", call, bine_strerror(status));
-}
-
-int bine_yield(void)
-{
-    return rest("bine_yield", 0, false);
-}
-
-int bine_sleep(int64_t ns)
-{
-    if (bine__here == NULL)
-        return bine__fail(BINE_EMICRO, "bine_sleep: no micro-thread is running here");
-    return rest("bine_sleep", bine__deadline(bine__here, ns < 0 ? 0 : ns), true);
 }

@@ -9,27 +9,46 @@
 #include <stddef.h>
 
 struct bine__timeout;
+struct bine_micro;
+struct bine__ending;
+
+/* A with block that a micro-thread is inside of: what is to be undone when it ends without leaving. */
+typedef struct bine__block {
+    struct bine__block *outer;
+    struct bine_micro *micro;                   /* NULL: not inside */
+    void (*abandon)(struct bine__block *block); /* it has been left: undo what entering did */
+} bine__block;
+
+/* What a C function's micro-thread runs. */
+typedef struct bine__native {
+    bine_micro_fn function;
+    void *user;
+    bine_free release;
+} bine__native;
 
 struct bine_micro {
     PyObject_HEAD
     bine__micro core;   /* when it has ended, older and newer link those with an error to take */
-    PyObject *function; /* until it has ended */
-    PyObject *args;     /* a tuple, the values of keyword arguments last; NULL: none */
-    PyObject *kwnames;  /* their names, or NULL */
-    PyObject *decimal;  /* the decimal context to start with, or NULL */
+    PyObject *function; /* until it has ended; NULL: it runs `native` */
+    bine__native *native;
+    PyObject *args;    /* a tuple, the values of keyword arguments last; NULL: none */
+    PyObject *kwnames; /* their names, or NULL */
+    PyObject *decimal; /* the decimal context to start with, or NULL */
     PyObject *result;
     PyObject *error;    /* what it raised */
     PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
     PyObject *name;     /* when not `named`: what to make it from when asked for, or NULL */
     PyCodeObject *site; /* who spawned it; NULL: the host */
     int site_offset;
+    bine__tracers *tracers; /* trace and profile functions to start with, or NULL */
     bool named;
     bool error_taken;                   /* somebody has seen `error` */
     bool farewell;                      /* it ended as it was told to */
-    struct bine__timeout *timeouts;     /* entered, the innermost first; a hold on each */
+    bine__block *blocks;                /* entered, the innermost first */
     struct bine__timeout *timeouts_due; /* those that are over, in that order */
     bine__waiters joiners;
-    void *data; /* the host's */
+    struct bine__ending *endings; /* deferreds for its end */
+    void *data;                   /* the host's */
     PyObject *weakrefs;
 };
 
@@ -37,6 +56,27 @@ static inline bine_micro *bine__of_core(bine__micro *core)
 {
     return (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
 }
+
+void bine__block_enter(bine__block *block, bine_micro *micro);
+void bine__block_leave(bine__block *block);
+
+/* What it ended with, as a result: of objects as such, or as values where they have such a form. */
+struct bine__result bine__micro_outcome(bine_micro *micro, bool as_object);
+
+/* A deferred for its end (new), or NULL with a message when memory is out. */
+bine_deferred *bine__micro_ending(bine_micro *micro, bool as_object);
+/* It has ended: settles those. */
+void bine__endings_settle(bine_micro *micro);
+
+/* The next three: new, or NULL with an exception. */
+
+/* Spawns a C function; the last three are taken, also on failure. */
+bine_micro *bine__spawn_native(bine *rt, bine_scope *scope, bine_micro_fn function, void *user,
+                               bine_free release);
+/* Spawns args[0](*args[1:nargs], **kwargs) as a child of `scope` (may be NULL), by vectorcall's convention.
+ */
+bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames);
 
 /* Spawns function(*args) (both borrowed; args may be NULL) under `name` (taken, may be NULL). New. */
 bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *name);

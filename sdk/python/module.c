@@ -93,6 +93,11 @@ static PyMethodDef functions[] = {
     {"all", py_all, METH_NOARGS,
      PyDoc_STR("all($module, /)\n--\n\n"
                "A list of the MicroThreads that have not ended, the oldest first.")},
+    {"set_switch_hook", bine__py_set_switch_hook, METH_O,
+     PyDoc_STR("set_switch_hook($module, hook, /)\n--\n\n"
+               "Have hook(micro) called at each switch, with the MicroThread that runs from then on, or\n"
+               "None for the host: for profilers. It must not wait. None takes it out; so does an\n"
+               "exception of its own.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -181,8 +186,10 @@ static int fill(bine *rt)
     if (py->module == NULL || py->host_modules == NULL || py->sources == NULL ||
         bine__add_exceptions(py) != 0)
         return -1;
-    if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 ||
-        bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
+    if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
+        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
+        return -1;
+    if (bine__refuse_waits() != 0)
         return -1;
     if (bine__mind_locals(rt) != 0)
         return -1;
@@ -202,11 +209,19 @@ int bine__python_open(bine *rt)
     bine__python_now = rt->python;
     if (rt->python == NULL)
         return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
+    rt->python->rt = rt;
     if (fill(rt) == 0)
         return BINE_OK;
     bine__python_log_exception(rt, "bine_open");
     bine__python_close(rt);
     return bine__fail(BINE_EPYTHON, "bine_open: module bine could not be made");
+}
+
+void bine__python_closed(bine *rt)
+{
+    bine__admit_waits();
+    free(rt->python);
+    rt->python = NULL;
 }
 
 static void restore_recursion_limit(bine__python *py)
@@ -222,6 +237,9 @@ void bine__python_close(bine *rt)
     /* The types and exceptions stay: scripts' last destructors, which finalisation runs, may
      * still meet them. */
     restore_recursion_limit(rt->python);
+    rt->python->rt = NULL;
+    rt->hooked = false;
+    Py_CLEAR(rt->python->switch_hook);
     Py_CLEAR(rt->python->host_modules);
     Py_CLEAR(rt->python->sources);
     Py_CLEAR(rt->python->module);
@@ -260,6 +278,21 @@ const char *bine__python_living_thread(bine *rt)
     Py_XDECREF(threads);
     Py_XDECREF(all);
     return found ? name : NULL;
+}
+
+static void flush(const char *name)
+{
+    PyObject *file = PySys_GetObject(name); /* borrowed */
+    PyObject *none = file == NULL || file == Py_None ? NULL : PyObject_CallMethod(file, "flush", NULL);
+
+    PyErr_Clear();
+    Py_XDECREF(none);
+}
+
+void bine__python_flush(void)
+{
+    flush("stderr");
+    flush("stdout");
 }
 
 int bine_python_enter(bine *rt)

@@ -14,6 +14,7 @@
 
 /* One per runtime; every pointer is owned. */
 typedef struct bine__python {
+    bine *rt; /* NULL when it is closing */
     PyObject *module;
     PyObject *cancelled; /* exceptions */
     PyObject *exit;
@@ -23,6 +24,8 @@ typedef struct bine__python {
     PyTypeObject *micro_type;
     PyTypeObject *await_type;
     PyTypeObject *timeout_type;
+    PyTypeObject *shield_type;
+    PyTypeObject *scope_type;
     PyTypeObject *deferred_type;
     PyTypeObject *function_type;
     PyObject *host_modules;               /* name -> module made by bine_def() */
@@ -30,6 +33,7 @@ typedef struct bine__python {
     PyObject *sources;                    /* name -> source of the scripts that are strings, for tracebacks */
     PyObject *compile;                    /* the builtin, or ours on small stacks */
     PyObject *borrowers[BINE__BORROWERS]; /* what ours on small stacks stand in for, see smallstack.c */
+    PyObject *switch_hook;                /* a script's, or NULL */
     bine_micro *failed;                   /* ended with an error that nobody has taken yet */
 } bine__python;
 
@@ -69,8 +73,8 @@ int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 
 /* ---- convert.c ---- */
 
-/* How a settled deferred appears to a script: its value (new), or an exception. */
-PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
+/* The object that a value of kind BINE_OBJECT holds (borrowed), or NULL. */
+PyObject *bine__value_object(bine_value *value);
 
 /* ---- smallstack.c ---- */
 
@@ -81,12 +85,16 @@ int bine__replace_borrowers(bine *rt);
 
 int bine__add_micro_type(bine__python *py);
 int bine__add_timeout_type(bine__python *py);
+int bine__add_shield_type(bine__python *py);
+int bine__add_scope_type(bine__python *py);
 int bine__add_deferred_type(bine__python *py);
 int bine__add_function_type(bine__python *py);
 
 /* bine.spawn(), to the vectorcall convention. */
 PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
+/* How a settled deferred appears to a script: its value (new), or an exception. */
+PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
 /* A bine.Deferred (new) for `d`, whose hold is taken. */
 PyObject *bine__deferred_object(bine__python *py, bine_deferred *d);
 /* What `await` on `target` iterates over (new): it waits by calling `finish`. */
@@ -98,7 +106,28 @@ void bine__raise_timeout(bine_micro *micro);
 /* Makes a type from `spec` and adds it to the module under its last name. */
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);
 
+/* ---- tracing.c ---- */
+
+/* The trace and profile functions that one spawned now inherits, *out (new; PyMem_Free()) or NULL; makes the
+ * running micro-thread's its own. 0, or -1 with an exception. */
+int bine__tracing_inherit(bine *rt, bine__tracers **out);
+void bine__tracing_begin(const bine__tracers *tracers);
+/* bine.set_switch_hook() */
+PyObject *bine__py_set_switch_hook(PyObject *module, PyObject *hook);
+
+/* ---- nowait.c ---- */
+
+/* Has waits refused in destructors and in what the collector calls. 0, or -1 with an exception. */
+int bine__refuse_waits(void);
+/* After finalisation: type, which outlives it, is as it was. */
+void bine__admit_waits(void);
+
 /* ---- report.c ---- */
+
+/* A rejection for `exception`, which `holder` is or has: a micro-thread. */
+bine__result bine__result_of(bine *rt, PyObject *holder, PyObject *exception);
+/* The exception of a rejection that comes from a script (new), or NULL: none is set. */
+PyObject *bine__result_exception(const bine__result *r);
 
 /* An exception is set that has no script to go to: logs and clears it. */
 void bine__python_log_exception(bine *rt, const char *where);

@@ -1,6 +1,7 @@
 /* How a script's error gets to the host: as data, at a turn of its own, on the host's stack. */
 #include "python/report.h"
 
+#include "data/value.h"
 #include "python/microthread.h"
 #include "python/python.h"
 
@@ -12,7 +13,12 @@ typedef struct owned_error {
     bine_error public; /* first */
     bine_frame *frames;
     size_t capacity;
+    bine_error *cause;
+    bine_error **group;
 } owned_error;
+
+/* Causes and members go as deep as this at the most: they may go round in a circle. */
+#define DEPTH_MAX 64
 
 static char *copy_text(const char *text)
 {
@@ -55,40 +61,65 @@ static char *type_name(PyObject *exception)
     return copy;
 }
 
-static int add_frame(owned_error *error, PyTracebackObject *tb)
+/* The source line without its indentation; "" when it cannot be had. */
+static char *source_line(PyObject *lines, PyObject *file, int line)
 {
-    PyCodeObject *code = PyFrame_GetCode(tb->tb_frame);
-    PyObject *line = PyObject_GetAttrString((PyObject *)tb, "tb_lineno"); /* computed when asked for */
+    PyObject *text = lines == NULL ? NULL : PyObject_CallFunction(lines, "Oi", file, line);
+    PyObject *bare = text == NULL ? NULL : PyObject_CallMethod(text, "strip", NULL);
+    char *copy = bare != NULL ? text_of(bare) : copy_text("");
+
+    PyErr_Clear();
+    Py_XDECREF(bare);
+    Py_XDECREF(text);
+    return copy;
+}
+
+static bine_frame *new_frame(owned_error *error)
+{
     bine_frame *frames = error->frames;
-    bine_frame *frame;
 
     if (error->public.frame_count == error->capacity) {
         error->capacity = error->capacity == 0 ? 16 : error->capacity * 2;
         frames = realloc(frames, error->capacity * sizeof *frames);
+        if (frames == NULL)
+            return NULL;
+        error->frames = frames;
     }
-    if (frames == NULL) {
-        Py_XDECREF(line);
-        Py_DECREF(code);
-        return -1;
+    frames[error->public.frame_count] = (bine_frame){0};
+    return &frames[error->public.frame_count++];
+}
+
+static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
+{
+    PyCodeObject *code = PyFrame_GetCode(tb->tb_frame);
+    PyObject *line = PyObject_GetAttrString((PyObject *)tb, "tb_lineno"); /* computed when asked for */
+    bine_frame *frame = new_frame(error);
+
+    if (frame != NULL) {
+        frame->line = line == NULL || line == Py_None ? 0 : (int)PyLong_AsLong(line);
+        PyErr_Clear();
+        frame->file = text_of(code->co_filename);
+        frame->function = text_of(code->co_qualname);
+        frame->source = source_line(lines, code->co_filename, frame->line);
     }
-    error->frames = frames;
-    frame = &frames[error->public.frame_count++];
-    frame->file = text_of(code->co_filename);
-    frame->function = text_of(code->co_qualname);
-    frame->line = line == NULL || line == Py_None ? 0 : (int)PyLong_AsLong(line);
     PyErr_Clear();
     Py_XDECREF(line);
     Py_DECREF(code);
-    return frame->file != NULL && frame->function != NULL ? 0 : -1;
+    return frame != NULL && frame->file != NULL && frame->function != NULL && frame->source != NULL ? 0 : -1;
 }
 
 static int add_frames(owned_error *error, PyObject *exception)
 {
     PyObject *tb = PyException_GetTraceback(exception);
+    PyObject *linecache = tb == NULL ? NULL : PyImport_ImportModule("linecache");
+    PyObject *lines = linecache == NULL ? NULL : PyObject_GetAttrString(linecache, "getline");
     int status = 0;
 
+    PyErr_Clear();
     for (PyObject *at = tb; at != NULL && status == 0; at = (PyObject *)((PyTracebackObject *)at)->tb_next)
-        status = add_frame(error, (PyTracebackObject *)at);
+        status = add_frame(error, (PyTracebackObject *)at, lines);
+    Py_XDECREF(lines);
+    Py_XDECREF(linecache);
     Py_XDECREF(tb);
     error->public.frames = error->frames;
     return status;
@@ -166,55 +197,167 @@ static char *plain(const bine_error *error)
     return text;
 }
 
-bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file,
-                            int spawn_line)
+static bine_error *describe(PyObject *exception, int depth);
+
+/* What it was raised from, or while handling what: a new reference or NULL. */
+static PyObject *cause_of(PyObject *exception, bool *is_context)
+{
+    PyObject *cause = PyException_GetCause(exception);
+
+    *is_context = false;
+    if (cause != NULL || ((PyBaseExceptionObject *)exception)->suppress_context)
+        return cause;
+    *is_context = true;
+    return PyException_GetContext(exception);
+}
+
+static int add_cause(owned_error *error, PyObject *exception, int depth)
+{
+    PyObject *cause = cause_of(exception, &error->public.cause_is_context);
+
+    if (cause == NULL || depth == DEPTH_MAX) {
+        error->public.cause_is_context = false;
+        Py_XDECREF(cause);
+        return 0;
+    }
+    error->cause = describe(cause, depth + 1);
+    error->public.cause = error->cause;
+    Py_DECREF(cause);
+    return error->cause != NULL ? 0 : -1;
+}
+
+static int add_members(owned_error *error, PyObject *members, int depth)
+{
+    error->group = calloc((size_t)PyTuple_GET_SIZE(members) + 1, sizeof *error->group);
+    if (error->group == NULL)
+        return -1;
+    error->public.group = (const bine_error *const *)error->group;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(members); i++) {
+        error->group[i] = describe(PyTuple_GET_ITEM(members, i), depth + 1);
+        if (error->group[i] == NULL)
+            return -1;
+        error->public.group_count++;
+    }
+    return 0;
+}
+
+static int add_group(owned_error *error, PyObject *exception, int depth)
+{
+    PyObject *members;
+    int status = 0;
+
+    if (depth == DEPTH_MAX || !PyErr_GivenExceptionMatches(exception, PyExc_BaseExceptionGroup))
+        return 0;
+    members = PyObject_GetAttrString(exception, "exceptions");
+    if (members != NULL && PyTuple_Check(members))
+        status = add_members(error, members, depth);
+    PyErr_Clear();
+    Py_XDECREF(members);
+    return status;
+}
+
+/* An exception and what hangs on it; who raised it is left out. */
+static bine_error *describe(PyObject *exception, int depth)
 {
     owned_error *error = calloc(1, sizeof *error);
-    bine_error *e;
+    bine_error *e = (bine_error *)(void *)error;
 
     if (error == NULL)
         return NULL;
-    e = &error->public;
     e->code = BINE_ESCRIPT;
-    e->spawn_line = spawn_line;
     e->type = type_name(exception);
     e->message = text_of(exception);
-    e->micro_name = copy_text(micro_name);
-    e->spawn_file = copy_text(spawn_file);
-    if (e->type == NULL || e->message == NULL || e->micro_name == NULL || e->spawn_file == NULL ||
-        add_frames(error, exception) != 0)
-        goto failed;
-    if (bine__python_now->sources != NULL)
-        bine__publish_sources(bine__python_now);
-    e->text = formatted(exception);
-    if (e->text == NULL)
+    e->micro_name = copy_text("");
+    e->spawn_file = copy_text("");
+    if (e->type != NULL && e->message != NULL && e->micro_name != NULL && e->spawn_file != NULL &&
+        add_frames(error, exception) == 0 && add_cause(error, exception, depth) == 0 &&
+        add_group(error, exception, depth) == 0)
+        e->text = formatted(exception);
+    if (e->text == NULL && e->type != NULL && e->message != NULL)
         e->text = plain(e);
-    if (e->text == NULL)
-        goto failed;
-    return e;
-
-failed:
-    bine__error_free(e);
+    if (e->text != NULL && e->micro_name != NULL && e->spawn_file != NULL)
+        return e;
+    bine_error_free(e);
     return NULL;
 }
 
-void bine__error_free(bine_error *e)
+static int set_text(const char **field, const char *text)
 {
-    owned_error *error = (owned_error *)(void *)e;
+    char *copy = copy_text(text);
 
+    if (copy == NULL)
+        return -1;
+    free((char *)(uintptr_t)*field);
+    *field = copy;
+    return 0;
+}
+
+bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file,
+                            int spawn_line)
+{
+    bine_error *e;
+
+    if (bine__python_now->sources != NULL)
+        bine__publish_sources(bine__python_now);
+    e = describe(exception, 0);
     if (e == NULL)
-        return;
-    for (size_t i = 0; i < e->frame_count; i++) {
+        return NULL;
+    e->spawn_line = spawn_line;
+    if (set_text(&e->micro_name, micro_name) == 0 && set_text(&e->spawn_file, spawn_file) == 0)
+        return e;
+    bine_error_free(e);
+    return NULL;
+}
+
+/* Of a rejection by the host, who says no more than this. */
+static bine_error *plain_error(int code, const char *type, const char *message)
+{
+    owned_error *error = calloc(1, sizeof *error);
+    bine_error *e = (bine_error *)(void *)error;
+
+    if (error == NULL)
+        return NULL;
+    e->code = code;
+    e->type = copy_text(type);
+    e->message = copy_text(message);
+    e->micro_name = copy_text("");
+    e->spawn_file = copy_text("");
+    if (e->type != NULL && e->message != NULL && e->micro_name != NULL && e->spawn_file != NULL)
+        e->text = plain(e);
+    if (e->text != NULL)
+        return e;
+    bine_error_free(e);
+    return NULL;
+}
+
+/* One without what hangs on it; the causes of a chain one after the other, not in ever deeper calls. */
+static void free_one(owned_error *error)
+{
+    for (size_t i = 0; i < error->public.frame_count; i++) {
         free((char *)(uintptr_t)error->frames[i].file);
         free((char *)(uintptr_t)error->frames[i].function);
+        free((char *)(uintptr_t)error->frames[i].source);
     }
     free(error->frames);
-    free((char *)(uintptr_t)e->type);
-    free((char *)(uintptr_t)e->message);
-    free((char *)(uintptr_t)e->micro_name);
-    free((char *)(uintptr_t)e->spawn_file);
-    free((char *)(uintptr_t)e->text);
+    for (size_t i = 0; i < error->public.group_count; i++)
+        bine_error_free(error->group[i]);
+    free(error->group);
+    free((char *)(uintptr_t)error->public.type);
+    free((char *)(uintptr_t)error->public.message);
+    free((char *)(uintptr_t)error->public.micro_name);
+    free((char *)(uintptr_t)error->public.spawn_file);
+    free((char *)(uintptr_t)error->public.text);
     free(error);
+}
+
+void bine_error_free(bine_error *e)
+{
+    while (e != NULL) {
+        owned_error *error = (owned_error *)(void *)e;
+
+        e = error->cause;
+        free_one(error);
+    }
 }
 
 void bine_error_print(const bine_error *error, FILE *stream)
@@ -250,17 +393,23 @@ static const char *utf8(PyObject *text)
     return s;
 }
 
-static void tell(bine *rt, const report *r)
+/* Gives it to the host; `error` is taken, NULL: there was no memory for it. */
+static void give_to_host(bine *rt, bine_error *error)
 {
-    bine_error *error = bine__error_new(r->exception, utf8(r->name), utf8(r->file), r->line);
-
     if (error == NULL)
         bine__log(rt, BINE_LOG_ERROR, "a script has failed, and there is no memory to say how");
     else if (rt->config.on_unhandled != NULL)
         rt->config.on_unhandled(rt, error, rt->config.user);
-    else
+    else if (*error->micro_name != '\0')
         bine__log(rt, BINE_LOG_ERROR, "micro-thread '%s': %s", error->micro_name, error->text);
-    bine__error_free(error);
+    else
+        bine__log(rt, BINE_LOG_ERROR, "a rejection that nobody took: %s", error->text);
+    bine_error_free(error);
+}
+
+static void tell(bine *rt, const report *r)
+{
+    give_to_host(rt, bine__error_new(r->exception, utf8(r->name), utf8(r->file), r->line));
 }
 
 static void run_report(bine *rt, bine__job *job)
@@ -294,6 +443,124 @@ void bine__report_later(bine *rt, bine_micro *micro, PyObject *exception)
         run_report(rt, &r->job);
 }
 
+/* ---- results ---- */
+
+bine__result bine__result_of(bine *rt, PyObject *holder, PyObject *exception)
+{
+    bine__result r = {.state = BINE_ESCRIPT};
+    char *type = type_name(exception);
+    char *text = text_of(exception);
+    char *message = NULL;
+
+    r.value = bine_value_from_object(rt, holder);
+    if (type != NULL && text != NULL && asprintf(&message, *text != '\0' ? "%s: %s" : "%s", type, text) >= 0)
+        r.message = bine_value_str(message);
+    free(message);
+    free(text);
+    free(type);
+    if (r.value != NULL)
+        return r;
+    bine__result_free(&r);
+    return (bine__result){.state = BINE_ENOMEM};
+}
+
+bool bine__python_take_failure(bine *rt, bine__result *out)
+{
+    PyObject *exception;
+
+    if (PyErr_Occurred() == NULL)
+        return false;
+    exception = bine__take_exception();
+    *out = bine__result_of(rt, exception, exception);
+    Py_DECREF(exception);
+    return true;
+}
+
+/* The exception that a rejection of a script's holds (borrowed), and whose it is; or NULL. */
+static PyObject *held_exception(const bine__result *r, bine_micro **micro)
+{
+    PyObject *object = r->state == BINE_ESCRIPT && r->value != NULL ? bine__value_object(r->value) : NULL;
+
+    *micro = NULL;
+    if (object == NULL || PyExceptionInstance_Check(object))
+        return object;
+    *micro = (bine_micro *)object;
+    return (*micro)->error;
+}
+
+PyObject *bine__result_exception(const bine__result *r)
+{
+    bine_micro *micro;
+
+    return Py_XNewRef(held_exception(r, &micro));
+}
+
+bine_error *bine__error_of_micro(bine_micro *micro)
+{
+    int line;
+    PyObject *name = bine__micro_name(micro);
+    PyObject *file = bine__micro_site(micro, &line);
+    bine_error *error;
+
+    PyErr_Clear();
+    error = bine__error_new(micro->error, utf8(name), utf8(file), line);
+    Py_XDECREF(file);
+    Py_XDECREF(name);
+    return error;
+}
+
+static const char *host_type(int code)
+{
+    switch (code) {
+    case BINE_ETIMEDOUT:
+        return "bine.Timeout";
+    case BINE_ENOMEM:
+        return "MemoryError";
+    default:
+        return "bine.HostError";
+    }
+}
+
+static bine_error *error_of(const bine__result *r)
+{
+    bine_micro *micro;
+    PyObject *exception = held_exception(r, &micro);
+    const char *message = bine__result_message(r);
+
+    if (micro != NULL)
+        return bine__error_of_micro(micro);
+    if (exception != NULL)
+        return bine__error_new(exception, "", "", 0);
+    return plain_error(r->state, host_type(r->state), *message != '\0' ? message : bine_strerror(r->state));
+}
+
+bine_error *bine__python_error_of(bine *rt, const bine__result *r)
+{
+    bine_error *error;
+
+    bine__gil_take(rt);
+    error = error_of(r);
+    bine__gil_give(rt);
+    return error;
+}
+
+void bine__python_report_rejection(bine *rt, bine_deferred *d)
+{
+    give_to_host(rt, error_of(&d->settled));
+}
+
+const bine_error *bine_deferred_error(bine_deferred *d)
+{
+    if (d == NULL || d->settled.state >= 0 || bine__here != d->rt)
+        return NULL;
+    bine__deferred_take(d);
+    if (d->error == NULL)
+        d->error = bine__python_error_of(d->rt, &d->settled);
+    return d->error;
+}
+
+/* ---- at the end ---- */
+
 void bine__python_report_failed(bine *rt)
 {
     while (rt->python->failed != NULL) {
@@ -310,8 +577,14 @@ void bine__python_log_exception(bine *rt, const char *where)
     bine_error *error = exception == NULL ? NULL : bine__error_new(exception, "", "", 0);
 
     bine__log(rt, BINE_LOG_ERROR, "%s: %s", where, error != NULL ? error->text : "out of memory");
-    bine__error_free(error);
+    bine_error_free(error);
     Py_XDECREF(exception);
+}
+
+void bine__python_end_callback(bine *rt, const char *what)
+{
+    if (PyErr_Occurred() != NULL)
+        bine__python_log_exception(rt, what);
 }
 
 static void log_frame(bine *rt, PyFrameObject *frame)

@@ -6,9 +6,11 @@
 
 #include <bine/error.h>
 
-/* `exception` as data; the texts may be NULL. NULL when memory is out. */
+/* `exception` as data, new; the texts may be NULL. NULL when memory is out. Freed with bine_error_free(). */
 bine_error *bine__error_new(PyObject *exception, const char *micro_name, const char *spawn_file,
                             int spawn_line);
-void bine__error_free(bine_error *error);
+
+/* That of a micro-thread which has failed. */
+bine_error *bine__error_of_micro(bine_micro *micro);
 
 #endif

@@ -1,6 +1,5 @@
 #include "python/timeout.h"
 
-#include "python/microthread.h"
 #include "python/python.h"
 
 #include <structmember.h>
@@ -8,7 +7,7 @@
 /* In the order they became due: of two nested ones the outer goes first, if it was. */
 static void make_due(bine__timeout *self)
 {
-    bine__timeout **at = &self->micro->timeouts_due;
+    bine__timeout **at = &self->block.micro->timeouts_due;
 
     while (*at != NULL)
         at = &(*at)->next_due;
@@ -19,14 +18,14 @@ static void make_due(bine__timeout *self)
 
 static void unmake_due(bine__timeout *self)
 {
-    bine__timeout **at = &self->micro->timeouts_due;
+    bine__timeout **at = &self->block.micro->timeouts_due;
 
     while (*at != self)
         at = &(*at)->next_due;
     *at = self->next_due;
     self->due = false;
-    if (self->micro->timeouts_due == NULL && self->micro->thrown == NULL)
-        self->micro->core.pending &= (uint8_t)~BINE__THROW;
+    if (self->block.micro->timeouts_due == NULL && self->block.micro->thrown == NULL)
+        self->block.micro->core.pending &= (uint8_t)~BINE__THROW;
 }
 
 /* Runs without the GIL: only flags. */
@@ -36,7 +35,7 @@ static void on_time(bine__timer *timer)
 
     self->expired = true;
     make_due(self);
-    bine__micro_interrupt(&self->micro->core, BINE__THROW);
+    bine__micro_interrupt(&self->block.micro->core, BINE__THROW);
 }
 
 void bine__raise_timeout(bine_micro *micro)
@@ -72,23 +71,16 @@ static PyObject *timeout_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 
 static void leave(bine__timeout *self)
 {
-    bine_micro *micro = self->micro;
-    bine__timeout **at = &micro->timeouts;
-
     if (self->due)
         unmake_due(self);
-    bine__timer_stop(&micro->core.rt->timers, &self->timer);
-    while (*at != self)
-        at = &(*at)->outer;
-    *at = self->outer;
-    self->micro = NULL;
+    bine__timer_stop(&self->block.micro->core.rt->timers, &self->timer);
+    bine__block_leave(&self->block);
     Py_DECREF(self);
 }
 
-void bine__timeouts_leave(bine_micro *micro)
+static void abandon(bine__block *block)
 {
-    while (micro->timeouts != NULL)
-        leave(micro->timeouts);
+    leave((bine__timeout *)(void *)((char *)block - offsetof(bine__timeout, block)));
 }
 
 /* Never while inside its block. */
@@ -109,25 +101,25 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
     if (micro == NULL)
         return bine__raise_status(
             rt, BINE_EMICRO, "bine.timeout() bounds the waits of a micro-thread, and none is running here");
-    if (self->micro != NULL) {
+    if (self->block.micro != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this timeout is in use; make one for each with block");
         return NULL;
     }
     if (self->ns >= 0 && bine__timer_set(&rt->timers, &self->timer, bine__deadline(rt, self->ns)) != 0)
         return PyErr_NoMemory();
     self->expired = false;
-    self->micro = micro;
-    self->outer = micro->timeouts;
-    micro->timeouts = (bine__timeout *)Py_NewRef((PyObject *)self);
+    self->block.abandon = abandon;
+    bine__block_enter(&self->block, micro);
+    Py_INCREF(self);
     return Py_NewRef((PyObject *)self);
 }
 
 static PyObject *timeout_exit(bine__timeout *self, PyObject *args)
 {
     (void)args;
-    if (self->micro == NULL)
+    if (self->block.micro == NULL)
         Py_RETURN_FALSE;
-    if (self->micro->core.rt != bine__here)
+    if (self->block.micro->core.rt != bine__here)
         return bine__raise_status(NULL, BINE_ETHREAD, "a timeout is left on the thread that entered it");
     leave(self);
     Py_RETURN_FALSE;

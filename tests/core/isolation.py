@@ -235,7 +235,7 @@ def test_a_destructor_of_a_thread_local_cannot_wait():
     def work():
         local.thing = Thing()
     bine.spawn(work).join()
-    assert len(seen) == 1 and "ending" in seen[0], seen
+    assert len(seen) == 1 and "destructor" in seen[0], seen
 
 
 
@@ -306,6 +306,26 @@ def test_one_that_ends_while_traced_leaves_no_trace():
         bine.spawn(sys.setprofile, lambda *_: None).join()
     assert sys.gettrace() is None and sys.getprofile() is None
 
+
+
+def test_waiting_inside_a_trace_function_is_refused():
+    seen = []
+
+    def trace(frame, event, arg):
+        try:
+            bine.pause()
+            seen.append("waited")
+        except RuntimeError as error:
+            seen.append(str(error))
+        return None
+
+    def work():
+        sys.settrace(trace)
+        len.__call__("")
+        (lambda: 1)()
+        sys.settrace(None)
+    bine.spawn(work).join()
+    assert seen and all("trace" in s for s in seen), seen
 
 
 def test_exceptions_in_a_trace_function_end_the_tracing_only():

@@ -137,7 +137,7 @@ def test_cancel_on_a_thread_is_refused():
     d = host.deferred(1)
     error = on_a_thread(d.cancel)
     assert isinstance(error, RuntimeError) and "thread" in str(error), repr(error)
-    host.drop(1)
+    host.settle(1)
 
 
 def test_stack_on_a_thread_is_refused():

@@ -103,7 +103,7 @@ def test_wait_takes_one_timeout():
     assert refused(TypeError, d.wait, 1, 2) == "wait() takes at most 1 argument (2 given)"
     assert refused(TypeError, d.wait, seconds=1) == "wait() got an unexpected keyword argument 'seconds'"
     refused(ValueError, d.wait, -1)
-    host.drop(1)
+    host.settle(1)
 
 
 def test_bad_timeouts_are_refused_even_when_there_is_nothing_to_wait_for():

@@ -50,7 +50,7 @@ def test_cancel_is_raised_at_each_later_wait():
     t.cancel()
     assert t.join() == "ended by itself"
     assert len(seen) == 8
-    host.drop(2)
+    host.settle(2)
 
 
 def test_finally_blocks_run_and_may_not_wait():

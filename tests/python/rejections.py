@@ -150,13 +150,18 @@ def test_settling_after_a_cancel_says_esettled():
     assert t.join() == "first" and host.cancelled() == 0
 
 
-def test_a_deferred_that_nobody_waits_for():
+def test_a_rejection_that_nobody_waits_for_is_reported_once():
     host.deferred(1)
     assert host.settle(1, [1]) == 0
     host.deferred(1)
     assert host.fail(1, -1234, "no") == 0
     host.deferred(1)
     host.drop(1)
+    bine.pause()
+    assert [r[:2] for r in host.reports()] == [
+        ["bine.HostError", "no"], ["bine.HostError", "the resolver was dropped: no result will come"]]
+    bine.pause()
+    assert host.reports() == []
 
 
 def test_the_error_is_ones_own_even_with_an_exception_in_hand():

@@ -1,0 +1,363 @@
+/* Micro-threads in C: bine/micro.h, and the deferreds for their ends. */
+#include "data/scope.h"
+#include "python/microthread.h"
+#include "python/python.h"
+#include "python/report.h"
+
+#include <stdlib.h>
+
+/* ---- looking at them, ending them ---- */
+
+bine_micro *bine_micro_current(void)
+{
+    bine *rt = bine__here;
+
+    if (rt == NULL || rt->current == &rt->host || rt->current->done)
+        return NULL;
+    return bine__of_core(rt->current);
+}
+
+int bine_micro_cancel(bine_micro *micro)
+{
+    int status;
+
+    if (micro == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_cancel: the micro-thread is NULL");
+    status = bine__check_owner(micro->core.rt, "bine_micro_cancel");
+    if (status == BINE_OK)
+        bine__micro_cancel(&micro->core);
+    return status;
+}
+
+bine_micro_state bine_micro_get_state(const bine_micro *micro)
+{
+    return micro == NULL ? BINE_MICRO_DONE : bine__micro_state(&micro->core);
+}
+
+int bine_micro_status(const bine_micro *micro)
+{
+    if (micro == NULL || !micro->core.done)
+        return BINE_EBUSY;
+    if (micro->error == NULL)
+        return BINE_OK;
+    return micro->farewell ? BINE_ECANCELED : BINE_ESCRIPT;
+}
+
+const char *bine_micro_name(const bine_micro *micro)
+{
+    bine_micro *self = (bine_micro *)micro; /* the name is made when first asked for */
+    PyObject *name;
+    const char *text = NULL;
+
+    if (self == NULL || bine__here != self->core.rt)
+        return "";
+    bine__gil_take(self->core.rt);
+    name = bine__micro_name(self);
+    if (name != NULL)
+        text = PyUnicode_AsUTF8(name);
+    if (text == NULL)
+        PyErr_Clear();
+    Py_XDECREF(name);
+    bine__gil_give(self->core.rt);
+    return text != NULL ? text : "";
+}
+
+void bine_micro_set_data(bine_micro *micro, void *data)
+{
+    if (micro != NULL)
+        micro->data = data;
+}
+
+void *bine_micro_data(const bine_micro *micro)
+{
+    return micro == NULL ? NULL : micro->data;
+}
+
+void bine_micro_release(bine_micro *micro)
+{
+    bine *rt = micro == NULL ? NULL : micro->core.rt;
+
+    if (rt == NULL || rt != bine__here)
+        return;
+    bine__gil_take(rt);
+    Py_DECREF(micro);
+    bine__gil_give(rt);
+}
+
+static int rest(const char *call, int64_t deadline, bool sleeps)
+{
+    bine *rt = bine__here;
+    int status = bine__may_wait(rt);
+
+    while (status == BINE_OK && sleeps)
+        status = bine__await(rt, NULL, deadline);
+    if (status == BINE_OK) {
+        bine__yield(rt);
+        status = rt->current->pending == 0 || bine__python_interrupted(rt) == 0 ? BINE_OK : BINE_ECANCELED;
+    }
+    if (status == BINE_OK || (sleeps && status == BINE_ETIMEDOUT))
+        return BINE_OK;
+    return bine__explain_wait(call, status);
+}
+
+int bine_yield(void)
+{
+    return rest("bine_yield", 0, false);
+}
+
+int bine_sleep(int64_t ns)
+{
+    if (bine__here == NULL)
+        return bine__explain_wait("bine_sleep", BINE_EMICRO);
+    return rest("bine_sleep", bine__deadline(bine__here, ns < 0 ? 0 : ns), true);
+}
+
+/* ---- C functions as micro-threads ---- */
+
+int bine_spawn(bine_scope *scope, bine_micro_fn function, void *user, bine_free release, bine_micro **out)
+{
+    bine *rt = bine__here;
+    bine_micro *micro = NULL;
+    int status = BINE_OK;
+
+    if (out != NULL)
+        *out = NULL;
+    if (function == NULL)
+        status = bine__fail(BINE_EINVAL, "bine_spawn: the function is NULL");
+    else if (rt == NULL)
+        status = bine__fail(BINE_ETHREAD, "bine_spawn: no runtime is open on this thread");
+    else if (rt->shutting_down)
+        status = bine__fail(BINE_ECLOSED, "bine_spawn: the runtime is shutting down: no new micro-threads");
+    else if (scope != NULL)
+        status = bine__scope_check_member(scope, true, "bine_spawn");
+    if (status != BINE_OK || rt == NULL) {
+        if (release != NULL)
+            release(user);
+        return status;
+    }
+    bine__gil_take(rt);
+    micro = bine__spawn_native(rt, scope, function, user, release);
+    if (micro == NULL)
+        status = bine__fail_with_exception(BINE_ECLOSED, "bine_spawn", "a C function");
+    else if (out != NULL)
+        *out = micro;
+    else
+        Py_DECREF(micro);
+    bine__gil_give(rt);
+    return status;
+}
+
+/* ---- calling Python ---- */
+
+static PyObject *named_function(const char *module, const char *function)
+{
+    PyObject *name = PyUnicode_FromString(module);
+    PyObject *object = name == NULL ? NULL : PyImport_Import(name);
+    PyObject *callable = object == NULL ? NULL : PyObject_GetAttrString(object, function);
+
+    Py_XDECREF(object);
+    Py_XDECREF(name);
+    return callable;
+}
+
+static PyObject *as_tuple(bine_value *args)
+{
+    PyObject *list = args == NULL ? PyList_New(0) : bine_value_to_python(args);
+    PyObject *tuple = list == NULL ? NULL : PyList_AsTuple(list);
+
+    Py_XDECREF(list);
+    return tuple;
+}
+
+/* An exception is set: its status. It goes to *error, or stays. */
+static int hand_over(bine *rt, const char *module, const char *function, bine_error **error)
+{
+    PyObject *exception = bine__take_exception();
+    const bine_micro *micro = bine_micro_current();
+    bool told = micro != NULL && micro->core.pending != 0 && bine__is_farewell(rt->python, exception);
+    int status = told ? BINE_ECANCELED : BINE_ESCRIPT;
+
+    bine__fail(status, "bine_call_named: %s.%s: %s", module, function, Py_TYPE(exception)->tp_name);
+    if (error == NULL && !told) {
+        bine__raise(exception);
+        return status;
+    }
+    if (error != NULL && !told) {
+        *error = bine__error_new(exception, "", "", 0);
+        if (*error == NULL)
+            status = bine__fail(BINE_ENOMEM, "bine_call_named: out of memory for the error");
+    }
+    Py_DECREF(exception);
+    return status;
+}
+
+static int call_it(bine *rt, const char *module, const char *function, bine_value *args, bine_value **value,
+                   bine_error **error)
+{
+    PyObject *callable = named_function(module, function);
+    PyObject *tuple = callable == NULL ? NULL : as_tuple(args);
+    PyObject *result = tuple == NULL ? NULL : PyObject_CallObject(callable, tuple);
+
+    Py_XDECREF(tuple);
+    Py_XDECREF(callable);
+    if (result != NULL && value != NULL)
+        *value = bine_value_from_python(result);
+    Py_XDECREF(result);
+    return PyErr_Occurred() ? hand_over(rt, module, function, error) : BINE_OK;
+}
+
+int bine_call_named(bine *rt, const char *module, const char *function, bine_value *args, bine_value **value,
+                    bine_error **error)
+{
+    int status = bine__check_owner(rt, "bine_call_named");
+
+    if (value != NULL)
+        *value = NULL;
+    if (error != NULL)
+        *error = NULL;
+    if (status == BINE_OK && (module == NULL || function == NULL))
+        status = bine__fail(BINE_EINVAL, "bine_call_named: a name is NULL");
+    if (status == BINE_OK && args != NULL && bine_value_kind(args) != BINE_LIST)
+        status = bine__fail(BINE_ETYPE, "bine_call_named: args is no list");
+    if (status == BINE_OK && !rt->ticking)
+        status = bine__fail(BINE_EMICRO, "bine_call_named: only inside a tick");
+    if (status == BINE_OK) {
+        PyErr_Clear(); /* of a call before, which nobody handed on */
+        status = call_it(rt, module, function, args, value, error);
+    }
+    bine_value_free(args);
+    return status;
+}
+
+/* ---- how they end ---- */
+
+/* A deferred for the end of a micro-thread. */
+typedef struct bine__ending {
+    bine_deferred base; /* first */
+    bine_micro *micro;  /* that lives; it knows of this */
+    struct bine__ending *next;
+    bool as_object;
+} ending;
+
+static void cancel_ending(bine_deferred *d)
+{
+    bine__micro_cancel(&((ending *)(void *)d)->micro->core);
+}
+
+static const bine__kind ending_kind = {.cancel = cancel_ending};
+
+bine__result bine__micro_outcome(bine_micro *micro, bool as_object)
+{
+    bine *rt = micro->core.rt;
+    bine_value *value = NULL;
+
+    if (micro->error != NULL) {
+        bine__micro_take_error(micro);
+        if (micro->farewell)
+            return (bine__result){.state = BINE_ECANCELED};
+        return bine__result_of(rt, (PyObject *)micro, micro->error);
+    }
+    if (!as_object) {
+        value = bine_value_from_python(micro->result);
+        PyErr_Clear();
+    }
+    if (value == NULL)
+        value = bine_value_from_object(rt, micro->result);
+    if (value == NULL)
+        return (bine__result){.state = BINE_ENOMEM};
+    return (bine__result){.state = BINE__RESOLVED, .value = value};
+}
+
+bine_deferred *bine__micro_ending(bine_micro *micro, bool as_object)
+{
+    bool done = micro->core.done;
+    ending *e = (ending *)(void *)bine__deferred_alloc(micro->core.rt, &ending_kind, sizeof *e, !done);
+
+    if (e == NULL)
+        return NULL;
+    if (done) {
+        bine__deferred_settle(&e->base, bine__micro_outcome(micro, as_object));
+        return &e->base;
+    }
+    e->micro = micro;
+    e->as_object = as_object;
+    e->next = micro->endings;
+    micro->endings = e;
+    return &e->base;
+}
+
+void bine__endings_settle(bine_micro *micro)
+{
+    while (micro->endings != NULL) {
+        ending *e = micro->endings;
+
+        micro->endings = e->next;
+        bine__deferred_settle(&e->base, bine__micro_outcome(micro, e->as_object));
+        bine__deferred_let_go(&e->base);
+    }
+}
+
+int bine_micro_result(bine_micro *micro, bine_deferred **out)
+{
+    bine *rt;
+    int status;
+
+    if (out == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_result: out is NULL");
+    *out = NULL;
+    if (micro == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_result: the micro-thread is NULL");
+    rt = micro->core.rt;
+    status = bine__check_owner(rt, "bine_micro_result");
+    if (status != BINE_OK)
+        return status;
+    bine__gil_take(rt);
+    *out = bine__micro_ending(micro, false);
+    bine__gil_give(rt);
+    return *out != NULL ? BINE_OK : BINE_ENOMEM;
+}
+
+int bine_micro_error(bine_micro *micro, bine_error **out)
+{
+    bine *rt;
+    int status;
+
+    if (out == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_error: out is NULL");
+    *out = NULL;
+    if (micro == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_error: the micro-thread is NULL");
+    rt = micro->core.rt;
+    status = bine__check_owner(rt, "bine_micro_error");
+    if (status != BINE_OK)
+        return status;
+    if (!micro->core.done || micro->error == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_error: the micro-thread has not failed");
+    bine__gil_take(rt);
+    bine__micro_take_error(micro);
+    *out = bine__error_of_micro(micro);
+    bine__gil_give(rt);
+    return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_micro_error: out of memory");
+}
+
+int bine_micro_set_name(bine_micro *micro, const char *name)
+{
+    PyObject *text;
+    int status;
+
+    if (micro == NULL || name == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_set_name: the micro-thread or the name is NULL");
+    status = bine__check_owner(micro->core.rt, "bine_micro_set_name");
+    if (status != BINE_OK)
+        return status;
+    bine__gil_take(micro->core.rt);
+    text = PyUnicode_FromString(name);
+    if (text == NULL) {
+        status = bine__fail_with_exception(BINE_EINVAL, "bine_micro_set_name", "the name");
+    } else {
+        Py_XSETREF(micro->name, text);
+        micro->named = true;
+    }
+    bine__gil_give(micro->core.rt);
+    return status;
+}

@@ -1,0 +1,232 @@
+/* Who watches: trace and profile functions handed down to what is spawned, debuggers that keep to
+ * their micro-thread, and the hook that tells which one runs. */
+#include "core/pyframe.h"
+#include "python/microthread.h"
+#include "python/python.h"
+
+/* ---- inheriting ---- */
+
+/* threading.settrace() and setprofile() name what starts the tracing of a thread that is new: what counts
+ * frames per thread (coverage) needs a tracer of its own for each. Borrowed, or NULL. */
+static PyObject *hook_for_threads(const char *name)
+{
+    PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
+    PyObject *hook = threading == NULL || !PyModule_Check(threading)
+                         ? NULL
+                         : PyDict_GetItemString(PyModule_GetDict(threading), name);
+
+    return hook == Py_None ? NULL : hook;
+}
+
+/* The trampoline that sys.settrace() or sys.setprofile() puts in front of a Python function is told by a
+ * marker: no function, but the hook's object. */
+static void replace(Py_tracefunc *function, PyObject **arg, PyObject *hook)
+{
+    if (*function == NULL || hook == NULL)
+        return;
+    *function = NULL;
+    Py_XSETREF(*arg, Py_NewRef(hook));
+}
+
+/* ---- debuggers ---- */
+
+static PyObject *original_stop_here;
+static PyObject *original_set_stopinfo;
+
+/* The micro-thread that `debugger` steps in (new), None for the host; NULL: it is not known. */
+static PyObject *stepping(PyObject *debugger)
+{
+    PyObject *micro = PyObject_GetAttrString(debugger, "_bine_stepping");
+
+    if (micro == NULL)
+        PyErr_Clear();
+    return micro;
+}
+
+static PyObject *current_or_none(void)
+{
+    bine_micro *micro = bine_micro_current();
+
+    return micro == NULL ? Py_None : (PyObject *)micro;
+}
+
+/* Bdb.stop_here(self, frame): a step stops in the micro-thread it was asked for in, nowhere else. */
+static PyObject *stop_here(PyObject *unused, PyObject *args)
+{
+    PyObject *micro = PyTuple_GET_SIZE(args) > 0 ? stepping(PyTuple_GET_ITEM(args, 0)) : NULL;
+    bool elsewhere = micro != NULL && micro != current_or_none();
+
+    (void)unused;
+    Py_XDECREF(micro);
+    if (elsewhere)
+        Py_RETURN_FALSE;
+    return PyObject_CallObject(original_stop_here, args);
+}
+
+/* Bdb._set_stopinfo(self, ...), by which step, next, return, until and continue all go. */
+static PyObject *set_stopinfo(PyObject *unused, PyObject *args, PyObject *kwargs)
+{
+    (void)unused;
+    if (PyTuple_GET_SIZE(args) > 0 &&
+        PyObject_SetAttrString(PyTuple_GET_ITEM(args, 0), "_bine_stepping", current_or_none()) != 0)
+        return NULL;
+    return PyObject_Call(original_set_stopinfo, args, kwargs);
+}
+
+static PyMethodDef stop_here_def = {"stop_here", stop_here, METH_VARARGS, NULL};
+static PyMethodDef set_stopinfo_def = {"_set_stopinfo", (PyCFunction)(void (*)(void))set_stopinfo,
+                                       METH_VARARGS | METH_KEYWORDS, NULL};
+
+/* Puts `def` in place of a method; *original (new) is what was there. */
+static int replace_method(PyObject *type, PyMethodDef *def, PyObject **original)
+{
+    PyObject *method = PyObject_GetAttrString(type, def->ml_name);
+    PyObject *function = method == NULL ? NULL : PyCFunction_New(def, NULL);
+    PyObject *bound = function == NULL ? NULL : PyInstanceMethod_New(function);
+    int status = bound == NULL ? -1 : PyObject_SetAttrString(type, def->ml_name, bound);
+
+    if (status == 0)
+        *original = Py_NewRef(method);
+    Py_XDECREF(bound);
+    Py_XDECREF(function);
+    Py_XDECREF(method);
+    return status;
+}
+
+static int tame_debuggers(PyObject *type)
+{
+    if (original_set_stopinfo != NULL)
+        return 0;
+    if (replace_method(type, &stop_here_def, &original_stop_here) != 0)
+        return -1;
+    return replace_method(type, &set_stopinfo_def, &original_set_stopinfo);
+}
+
+/* When the trace function is a method of a bdb.Bdb, its steps are this micro-thread's. */
+static int mind_debugger(PyObject *trace)
+{
+    PyObject *bdb = PyDict_GetItemString(PyImport_GetModuleDict(), "bdb"); /* borrowed */
+    PyObject *self = trace != NULL && PyMethod_Check(trace) ? PyMethod_GET_SELF(trace) : NULL;
+    PyObject *type = bdb == NULL || self == NULL ? NULL : PyObject_GetAttrString(bdb, "Bdb");
+    int status = 0;
+
+    if (type != NULL && PyObject_IsInstance(self, type) == 1) {
+        PyObject *micro = stepping(self);
+
+        status = tame_debuggers(type);
+        if (status == 0 && micro == NULL)
+            status = PyObject_SetAttrString(self, "_bine_stepping", current_or_none());
+        Py_XDECREF(micro);
+    }
+    Py_XDECREF(type);
+    return status;
+}
+
+/* ---- at spawn, at the start ---- */
+
+int bine__tracing_inherit(bine *rt, bine__tracers **out)
+{
+    bine__tracers *tracers;
+
+    if (bine__is_tracing(rt->tstate))
+        return 0; /* a trace function spawns: that is not traced either */
+    tracers = PyMem_Calloc(1, sizeof *tracers);
+    if (tracers == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    bine__tracers_get(rt->tstate, tracers);
+    replace(&tracers->trace, &tracers->trace_arg, hook_for_threads("_trace_hook"));
+    replace(&tracers->profile, &tracers->profile_arg, hook_for_threads("_profile_hook"));
+    *out = tracers;
+    return tracers->trace == NULL ? 0 : mind_debugger(tracers->trace_arg);
+}
+
+static void call_setter(const char *name, PyObject *function)
+{
+    PyObject *setter = PySys_GetObject(name); /* borrowed */
+    PyObject *none = setter == NULL ? NULL : PyObject_CallOneArg(setter, function);
+
+    if (none == NULL)
+        PyErr_WriteUnraisable(function);
+    Py_XDECREF(none);
+}
+
+void bine__tracing_begin(const bine__tracers *tracers)
+{
+    if (tracers->profile == NULL && tracers->profile_arg != NULL)
+        call_setter("setprofile", tracers->profile_arg);
+    bine__tracers_set(tracers);
+    if (tracers->trace == NULL && tracers->trace_arg != NULL)
+        call_setter("settrace", tracers->trace_arg);
+}
+
+/* ---- the switch hook ---- */
+
+static void update_hooked(bine *rt)
+{
+    rt->hooked = rt->switch_hook != NULL || rt->python->switch_hook != NULL;
+}
+
+int bine_set_switch_hook(bine *rt, bine_switch_hook hook, void *user)
+{
+    int status = bine__check_owner(rt, "bine_set_switch_hook");
+
+    if (status != BINE_OK)
+        return status;
+    rt->switch_hook = hook;
+    rt->switch_user = user;
+    update_hooked(rt);
+    return BINE_OK;
+}
+
+/* Calls the script's hook, unseen by tracers; one that fails is taken out. */
+static void call_hook(bine *rt)
+{
+    PyObject *in_flight = PyErr_Occurred() != NULL ? bine__take_exception() : NULL;
+    PyObject *hook = Py_NewRef(rt->python->switch_hook);
+    PyObject *none;
+
+    PyThreadState_EnterTracing(rt->tstate);
+    rt->hooking = true;
+    rt->current->no_wait++;
+    none = PyObject_CallOneArg(hook, current_or_none());
+    if (none == NULL) {
+        Py_CLEAR(rt->python->switch_hook);
+        update_hooked(rt);
+        PyErr_WriteUnraisable(hook);
+    }
+    rt->current->no_wait--;
+    rt->hooking = false;
+    PyThreadState_LeaveTracing(rt->tstate);
+    Py_XDECREF(none);
+    Py_DECREF(hook);
+    if (in_flight != NULL)
+        bine__raise(in_flight);
+}
+
+void bine__python_switched(bine *rt)
+{
+    if (rt->switch_hook != NULL)
+        rt->switch_hook(rt, bine_micro_current(), rt->switch_user);
+    if (rt->python->switch_hook != NULL && !rt->hooking)
+        call_hook(rt);
+}
+
+PyObject *bine__py_set_switch_hook(PyObject *module, PyObject *hook)
+{
+    bine *rt = bine__here;
+
+    (void)module;
+    if (rt == NULL)
+        return bine__raise_status(NULL, BINE_ETHREAD,
+                                  "set_switch_hook() is for the thread that runs the host's loop");
+    if (hook != Py_None && !PyCallable_Check(hook)) {
+        PyErr_Format(PyExc_TypeError, "set_switch_hook() needs a function or None, not %.100s",
+                     Py_TYPE(hook)->tp_name);
+        return NULL;
+    }
+    Py_XSETREF(rt->python->switch_hook, hook == Py_None ? NULL : Py_NewRef(hook));
+    update_hooked(rt);
+    Py_RETURN_NONE;
+}
