@@ -209,11 +209,11 @@ static int check(bine *rt, bine_deferred *const *deferreds, size_t count, const 
 static int combine(bine *rt, mode how, bine_deferred *const *deferreds, size_t count, bine_deferred **out,
                    const char *call)
 {
-    int status = out == NULL ? bine__fail(BINE_EINVAL, "%s: out is NULL", call) : BINE_OK;
+    int status;
     group *g;
 
-    if (status != BINE_OK)
-        return status;
+    if (out == NULL)
+        return bine__fail(BINE_EINVAL, "%s: out is NULL", call);
     *out = NULL;
     status = check(rt, deferreds, count, call);
     if (status != BINE_OK)

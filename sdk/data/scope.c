@@ -19,7 +19,7 @@ typedef struct binding {
 /* A deferred for the end of a scope. */
 typedef struct closer {
     bine_deferred base; /* first */
-    bine_scope *scope;  /* held */
+    bine_scope *scope;  /* while pending */
     struct closer *next;
 } closer;
 
@@ -54,21 +54,37 @@ bine_scope *bine__scope_new(bine *rt, const char *name)
 
 /* ---- deferreds bound to it ---- */
 
-static void unbind(binding *b)
+static void free_binding(binding *b)
 {
-    if (b->before != NULL)
-        b->before->after = b->after;
-    else
-        b->scope->bindings = b->after;
-    if (b->after != NULL)
-        b->after->before = b->before;
+    bine__waiter_unlink(&b->waiter);
     bine__deferred_let_go(b->deferred);
     free(b);
 }
 
 static void on_settled(bine__waiter *waiter)
 {
-    unbind((binding *)(void *)waiter);
+    binding *b = (binding *)(void *)waiter;
+
+    if (b->before != NULL)
+        b->before->after = b->after;
+    else
+        b->scope->bindings = b->after;
+    if (b->after != NULL)
+        b->after->before = b->before;
+    free_binding(b);
+}
+
+/* The first of them, out of the list; NULL: none. */
+static binding *take_binding(bine_scope *scope)
+{
+    binding *b = scope->bindings;
+
+    if (b == NULL)
+        return NULL;
+    scope->bindings = b->after;
+    if (b->after != NULL)
+        b->after->before = NULL;
+    return b;
 }
 
 static bine__result broken(const bine_scope *scope)
@@ -80,12 +96,11 @@ static bine__result broken(const bine_scope *scope)
 
 static void break_bindings(bine_scope *scope)
 {
-    while (scope->bindings != NULL) {
-        binding *b = scope->bindings;
+    binding *b;
 
-        bine__waiter_unlink(&b->waiter);
+    while ((b = take_binding(scope)) != NULL) {
         bine__deferred_break(b->deferred, broken(scope));
-        unbind(b);
+        free_binding(b);
     }
 }
 
@@ -127,13 +142,12 @@ int bine_scope_bind(bine_scope *scope, bine_resolver *r)
 static void destroy(bine_scope *scope)
 {
     bine__micro *micro;
+    binding *b;
 
     while ((micro = bine__scope_take_failed(scope)) != NULL)
         bine__python_drop_failed(micro);
-    while (scope->bindings != NULL) {
-        bine__waiter_unlink(&scope->bindings->waiter);
-        unbind(scope->bindings);
-    }
+    while ((b = take_binding(scope)) != NULL)
+        free_binding(b);
     bine__result_free(&scope->outcome);
     free(scope->name);
     free(scope->reason);
@@ -178,19 +192,21 @@ static void settle_closers(bine_scope *scope)
         scope->closers = c->next;
         bine__deferred_settle(&c->base, bine__result_share(&scope->outcome));
         bine__deferred_let_go(&c->base);
-        bine__scope_let_go(scope);
     }
 }
 
+/* No member is left. The caller has a hold. */
 static void ended(bine_scope *scope)
 {
-    scope->holds++;
+    bool held = scope->closers != NULL;
+
     bine__wake_all(&scope->waiting);
-    if (scope->closed) {
-        bine__timer_stop(&scope->rt->timers, &scope->deadline);
-        settle_closers(scope);
-    }
-    bine__scope_let_go(scope);
+    if (!scope->closed)
+        return;
+    bine__timer_stop(&scope->rt->timers, &scope->deadline);
+    settle_closers(scope);
+    if (held)
+        bine__scope_let_go(scope);
 }
 
 /* ---- members ---- */
@@ -362,10 +378,11 @@ static int add_closer(bine_scope *scope, bine_deferred **out)
 
     if (c == NULL)
         return BINE_ENOMEM;
+    if (scope->closers == NULL)
+        scope->holds++; /* of all closers together */
     c->scope = scope;
     c->next = scope->closers;
     scope->closers = c;
-    scope->holds++;
     *out = &c->base;
     return BINE_OK;
 }

@@ -106,18 +106,18 @@ static void judge(bine_step *step, int status)
 {
     bine__result failed;
 
-    if (bine__python_take_failure(step->of->base.rt, &failed)) {
-        status = BINE_OK; /* it left an exception of Python's behind: that is its answer */
-    } else if (status == BINE_OK && step->answer == NOTHING) {
+    if (bine__python_take_failure(step->of->base.rt, &failed))
+        ; /* an exception of Python's that it left behind is its answer */
+    else if (status == BINE_OK && step->answer == NOTHING)
         failed = (bine__result){.state = BINE__RESOLVED, .value = bine_value_nil()};
-    } else if (status == BINE_OK) {
+    else if (status == BINE_OK)
         return;
-    } else if (status == step->in.state) {
+    else if (status == step->in.state)
         failed = bine__result_share(&step->in);
-    } else {
-        failed = status < 0 ? bine__rejection(status, NULL)
-                            : bine__rejection(BINE_EINVAL, "a step returned what is no status");
-    }
+    else if (status < 0)
+        failed = bine__rejection(status, NULL);
+    else
+        failed = bine__rejection(BINE_EINVAL, "a step returned what is no status");
     bine__result_free(&step->out);
     bine_deferred_release(step->follow);
     step->follow = NULL;
