@@ -9,6 +9,7 @@
 #include <bine/deferred.h>
 #include <bine/micro.h>
 #include <bine/scope.h>
+#include <bine/pipe.h>
 #include <bine/function.h>
 
 #endif

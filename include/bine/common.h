@@ -67,7 +67,10 @@ enum {
     BINE_EBROKEN = -13,   /* the resolver was dropped: no result will come */
     BINE_ETYPE = -14,     /* a value is of another kind than asked for */
     BINE_EEXIST = -15,    /* the name is taken */
-    BINE_EIO = -16        /* the operating system said no */
+    BINE_EIO = -16,       /* the operating system said no */
+    BINE_EAGAIN = -17,    /* a pipe has no room, or nothing in it, right now */
+    BINE_EEND = -18,      /* the pipe was closed: nothing more comes */
+    BINE_EPIPE = -19      /* the pipe has no reader left */
 };
 
 /* The name ("BINE_EBUSY") and the meaning ("not now: ...") of a status code. Static text,

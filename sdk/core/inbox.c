@@ -37,6 +37,16 @@ bool bine__inbox_push(bine__inbox *inbox, bine__job *job)
     return open;
 }
 
+bool bine__inbox_is_closed(bine__inbox *inbox)
+{
+    bool closed;
+
+    pthread_mutex_lock(&inbox->lock);
+    closed = inbox->closed;
+    pthread_mutex_unlock(&inbox->lock);
+    return closed;
+}
+
 void bine__inbox_drain(bine__inbox *inbox, bine__queue *queue)
 {
     if (!atomic_load_explicit(&inbox->full, memory_order_acquire))

@@ -24,6 +24,9 @@ bine__inbox *bine__inbox_new(void (*wake)(void *), void *user);
 /* Adds a job and wakes the owner. False: it is closed, nothing was added. Thread: any. */
 bool bine__inbox_push(bine__inbox *inbox, bine__job *job);
 
+/* Whether it takes no more jobs. Thread: any. */
+bool bine__inbox_is_closed(bine__inbox *inbox);
+
 /* Moves all jobs to the end of `queue`. Thread: owner. */
 void bine__inbox_drain(bine__inbox *inbox, bine__queue *queue);
 

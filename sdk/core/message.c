@@ -23,7 +23,10 @@
     X(BINE_EBROKEN, "the resolver was dropped: no result will come")         \
     X(BINE_ETYPE, "a value is of another kind than asked for")               \
     X(BINE_EEXIST, "the name is taken")                                      \
-    X(BINE_EIO, "the operating system said no")
+    X(BINE_EIO, "the operating system said no")                              \
+    X(BINE_EAGAIN, "a pipe has no room, or nothing in it, right now")        \
+    X(BINE_EEND, "the pipe was closed: nothing more comes")                  \
+    X(BINE_EPIPE, "the pipe has no reader left")
 
 const char *bine_err_name(int status)
 {

@@ -275,7 +275,7 @@ static void on_deadline(bine__timer *timer)
     wake(wait, BINE__TIMED_OUT);
 }
 
-bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
+bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what)
 {
     bine__micro *self = rt->current;
     bine__wait wait;
@@ -283,6 +283,7 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
     wait.waiter.among = NULL;
     wait.waiter.wake = on_arrival;
     wait.micro = self;
+    wait.what = what;
     wait.outcome = BINE__WAITING;
     wait.timer.slot = 0;
     wait.timer.fire = on_deadline;
@@ -295,14 +296,18 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline)
     return wait.outcome;
 }
 
+void bine__wake_first(bine__waiters *among)
+{
+    bine__waiter *first = among->first;
+
+    bine__waiter_unlink(first);
+    first->wake(first);
+}
+
 void bine__wake_all(bine__waiters *among)
 {
-    while (among->first != NULL) {
-        bine__waiter *first = among->first;
-
-        bine__waiter_unlink(first);
-        first->wake(first);
-    }
+    while (among->first != NULL)
+        bine__wake_first(among);
 }
 
 void bine__micro_interrupt(bine__micro *micro, unsigned pending)

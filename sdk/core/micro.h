@@ -82,6 +82,7 @@ typedef struct bine__waiters {
 typedef struct bine__wait {
     bine__waiter waiter; /* first; in no line: it waits for time alone */
     bine__micro *micro;
+    void *what; /* for those who wake it */
     bine__timer timer;
     bine__outcome outcome;
 } bine__wait;
@@ -103,13 +104,14 @@ int bine__can_wait(bine *rt);
 
 /* Suspends the running micro-thread until it is woken, the runtime's clock reaches `deadline` or
  * something is pending. Only after bine__can_wait(). `among` may be NULL. */
-bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline);
+bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
 /* Stands last in line; leaves it (no effect when in none). */
 void bine__waiter_link(bine__waiter *waiter, bine__waiters *among);
 void bine__waiter_unlink(bine__waiter *waiter);
 
-/* Wakes all of them, in order. They run at their turn. */
+/* Wakes the one that waits longest; all of them, in order. They run at their turn. */
+void bine__wake_first(bine__waiters *among);
 void bine__wake_all(bine__waiters *among);
 
 /* Gives the others a turn. Only after bine__can_wait(). */
@@ -124,6 +126,8 @@ int bine__may_wait(bine *rt);
  * meanwhile. BINE_OK, BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT, BINE_ENOMEM. The caller
  * looks whether what it waits for has come before it calls, and again after. */
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline);
+/* The same; whoever serves the line finds `what` in the wait. */
+int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
 /* Makes `status` of one of the above the message of `call`. Returns it. */
 int bine__explain_wait(const char *call, int status);

@@ -68,11 +68,16 @@ int bine__may_wait(bine *rt)
 
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline)
 {
+    return bine__await_with(rt, among, deadline, NULL);
+}
+
+int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *what)
+{
     int status = bine__may_wait(rt);
 
     if (status != BINE_OK)
         return status;
-    switch (bine__park(rt, among, deadline)) {
+    switch (bine__park(rt, among, deadline, what)) {
     case BINE__TIMED_OUT:
         return BINE_ETIMEDOUT;
     case BINE__NO_MEMORY:

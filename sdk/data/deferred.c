@@ -475,7 +475,7 @@ void bine__deferred_stop(bine_deferred *d)
     if (bine_deferred_cancel(d) != BINE_OK)
         return;
     while (d->settled.state == BINE__PENDING)
-        bine__park(d->rt, &d->line, BINE__NEVER);
+        bine__park(d->rt, &d->line, BINE__NEVER, NULL);
 }
 
 static int read_result(bine_deferred *d, bine_value **out)

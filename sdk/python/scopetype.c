@@ -173,7 +173,7 @@ static int await_children(bine *rt, bine_scope *scope)
     else if (status != BINE_OK)
         bine__scope_stop(scope);
     while (scope->alive > 0 && bine__can_wait(rt) != BINE_EMICRO && bine__can_wait(rt) != BINE_EBUSY)
-        bine__park(rt, &scope->waiting, BINE__NEVER);
+        bine__park(rt, &scope->waiting, BINE__NEVER, NULL);
     return status;
 }
 

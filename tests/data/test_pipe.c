@@ -1,0 +1,438 @@
+/* Pipes: values in order, bounded, between micro-threads and from any thread. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+
+static bine *rt;
+static bine_writer *writer;
+static bine_reader *reader;
+static atomic_size_t destroyed;
+
+/* What micro-threads did, as text. */
+static char trail[4096];
+
+static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void note(const char *format, ...)
+{
+    size_t used = strlen(trail);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(trail + used, sizeof trail - used, format, args);
+    va_end(args);
+}
+
+static void open_pipe(size_t capacity)
+{
+    rt = open_runtime();
+    CHECK_OK(bine_pipe_new(rt, capacity, &writer, &reader));
+}
+
+static void close_pipe(void)
+{
+    bine_writer_release(writer);
+    bine_reader_release(reader);
+    settle(rt);
+    close_runtime(rt);
+}
+
+static bine_micro *start(bine_micro_fn function, void *user)
+{
+    bine_micro *micro;
+
+    CHECK_OK(bine_spawn(NULL, function, user, NULL, &micro));
+    return micro;
+}
+
+static void destroy(void *pointer)
+{
+    (void)pointer;
+    atomic_fetch_add(&destroyed, 1);
+}
+
+static bine_value *counted(void)
+{
+    return bine_value_pointer(&destroyed, "thing", destroy);
+}
+
+/* put N: puts 1 to N, noting each. */
+static int put_many(bine *unused, void *user, bine_value **result)
+{
+    (void)unused;
+    (void)result;
+    for (intptr_t i = 1; i <= (intptr_t)user; i++) {
+        int status = bine_put(writer, bine_value_i64(i), -1);
+
+        if (status != BINE_OK) {
+            note("%s ", bine_err_name(status));
+            return status == BINE_ECANCELED ? status : BINE_OK;
+        }
+        note("+%d ", (int)i);
+    }
+    return BINE_OK;
+}
+
+/* get N: gets N times, noting each. */
+static int get_many(bine *unused, void *user, bine_value **result)
+{
+    (void)unused;
+    (void)result;
+    for (intptr_t i = 0; i < (intptr_t)user; i++) {
+        bine_value *value;
+        int status = bine_get(reader, -1, &value);
+
+        if (status != BINE_OK) {
+            note("%s ", bine_err_name(status));
+            return status == BINE_ECANCELED ? status : BINE_OK;
+        }
+        note("-%d ", (int)bine_value_as_i64(value));
+        bine_value_free(value);
+    }
+    return BINE_OK;
+}
+
+static void run(bine_micro_fn function, intptr_t count)
+{
+    bine_micro_release(start(function, (void *)count));
+}
+
+TEST(values_come_out_in_the_order_they_went_in)
+{
+    open_pipe(10);
+    run(put_many, 4);
+    run(get_many, 4);
+    settle(rt);
+    CHECK_STR(trail, "+1 +2 +3 +4 -1 -2 -3 -4 ");
+    close_pipe();
+}
+
+TEST(a_put_waits_for_room)
+{
+    open_pipe(2);
+    run(put_many, 4);
+    settle(rt);
+    CHECK_STR(trail, "+1 +2 ");
+    CHECK_EQ(bine_reader_count(reader), 2);
+    run(get_many, 4);
+    settle(rt);
+    CHECK_STR(trail, "+1 +2 -1 -2 -3 +3 +4 -4 ");
+    close_pipe();
+}
+
+TEST(with_no_capacity_a_put_is_done_when_its_value_is_taken)
+{
+    open_pipe(0);
+    CHECK_STATUS(bine_try_put(writer, bine_value_i64(9)), BINE_EAGAIN);
+    run(put_many, 2);
+    settle(rt);
+    CHECK_STR(trail, "");
+    CHECK_EQ(bine_reader_count(reader), 0);
+    run(get_many, 1);
+    settle(rt);
+    CHECK_STR(trail, "-1 +1 ");
+    run(get_many, 2);
+    settle(rt);
+    CHECK_STR(trail, "-1 +1 -2 +2 ");
+    CHECK_OK(bine_try_put(writer, bine_value_i64(7))); /* one waits for it */
+    CHECK_STATUS(bine_try_put(writer, bine_value_i64(8)), BINE_EAGAIN);
+    settle(rt);
+    CHECK_STR(trail, "-1 +1 -2 +2 -7 ");
+    close_pipe();
+}
+
+TEST(readers_are_served_in_the_order_they_came_and_no_late_one_steals)
+{
+    bine_value *value;
+
+    open_pipe(4);
+    run(get_many, 1);
+    run(get_many, 1);
+    settle(rt);
+    CHECK_OK(bine_try_put(writer, bine_value_i64(1)));
+    CHECK_OK(bine_try_put(writer, bine_value_i64(2)));
+    CHECK_STATUS(bine_try_get(reader, &value), BINE_EAGAIN);
+    CHECK(value == NULL);
+    settle(rt);
+    CHECK_STR(trail, "-1 -2 ");
+    close_pipe();
+}
+
+TEST(a_closed_pipe_is_drained_and_then_ends)
+{
+    bine_value *value;
+
+    open_pipe(4);
+    CHECK_OK(bine_try_put(writer, bine_value_i64(1)));
+    CHECK_OK(bine_writer_close(writer));
+    CHECK_OK(bine_writer_fail(writer, BINE_EIO, "too late")); /* the first close counts */
+    CHECK_STATUS(bine_try_put(writer, bine_value_i64(2)), BINE_EEND);
+    run(get_many, 2);
+    settle(rt);
+    CHECK_STR(trail, "-1 BINE_EEND ");
+    CHECK_STATUS(bine_try_get(reader, &value), BINE_EEND);
+    close_pipe();
+}
+
+TEST(closing_wakes_all_that_wait)
+{
+    open_pipe(1);
+    run(get_many, 1);
+    run(get_many, 1);
+    settle(rt);
+    CHECK_OK(bine_writer_close(writer));
+    settle(rt);
+    CHECK_STR(trail, "BINE_EEND BINE_EEND ");
+    close_pipe();
+}
+
+TEST(blocked_writers_are_refused_when_the_pipe_is_closed)
+{
+    open_pipe(1);
+    run(put_many, 3);
+    settle(rt);
+    CHECK_OK(bine_writer_close(writer));
+    settle(rt);
+    CHECK_STR(trail, "+1 BINE_EEND ");
+    run(get_many, 2);
+    settle(rt);
+    CHECK_STR(trail, "+1 BINE_EEND -1 BINE_EEND "); /* what was refused was not delivered */
+    close_pipe();
+}
+
+TEST(releasing_the_last_writer_closes)
+{
+    bine_writer *second;
+
+    open_pipe(4);
+    second = bine_writer_retain(writer);
+    run(get_many, 2);
+    settle(rt);
+    bine_writer_release(second);
+    settle(rt);
+    CHECK_STR(trail, "");
+    CHECK_OK(bine_try_put(writer, bine_value_i64(5)));
+    bine_writer_release(writer);
+    writer = NULL;
+    settle(rt);
+    CHECK_STR(trail, "-5 BINE_EEND ");
+    close_pipe();
+}
+
+TEST(without_readers_puts_are_refused_and_values_freed)
+{
+    open_pipe(1);
+    run(put_many, 3);
+    CHECK_OK(bine_try_put(writer, counted()));
+    settle(rt);
+    bine_reader_release(reader);
+    reader = NULL;
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    settle(rt);
+    CHECK_STR(trail, "BINE_EPIPE ");
+    CHECK_STATUS(bine_try_put(writer, counted()), BINE_EPIPE);
+    CHECK_EQ(atomic_load(&destroyed), 2);
+    close_pipe();
+}
+
+TEST(a_failed_pipe_hands_its_error_to_readers)
+{
+    bine_value *value;
+
+    open_pipe(4);
+    CHECK_STATUS(bine_writer_fail(writer, 3, NULL), BINE_EINVAL);
+    CHECK_OK(bine_try_put(writer, bine_value_i64(1)));
+    CHECK_OK(bine_writer_fail(writer, -2000, "the disk is full"));
+    CHECK_OK(bine_try_get(reader, &value));
+    bine_value_free(value);
+    CHECK_STATUS(bine_try_get(reader, &value), -2000);
+    CHECK_STR(bine_message(), "the disk is full");
+    close_pipe();
+}
+
+static int time_out(bine *unused, void *user, bine_value **result)
+{
+    bine_value *value;
+
+    (void)unused;
+    (void)user;
+    (void)result;
+    note("%s ", bine_err_name(bine_get(reader, SECOND, &value)));
+    CHECK_OK(bine_put(writer, bine_value_i64(1), SECOND));
+    note("%s ", bine_err_name(bine_put(writer, counted(), SECOND)));
+    return BINE_OK;
+}
+
+TEST(waits_time_out_and_what_was_not_put_is_freed)
+{
+    open_pipe(1);
+    run(time_out, 0);
+    run_to_end(rt);
+    CHECK_STR(trail, "BINE_ETIMEDOUT BINE_ETIMEDOUT ");
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(bine_reader_count(reader), 1);
+    close_pipe();
+}
+
+TEST(a_cancelled_put_was_not_delivered)
+{
+    bine_micro *putting;
+
+    open_pipe(1);
+    putting = start(put_many, (void *)2);
+    settle(rt);
+    CHECK_OK(bine_micro_cancel(putting));
+    run(get_many, 2);
+    settle(rt);
+    CHECK_STR(trail, "+1 BINE_ECANCELED -1 ");
+    CHECK_OK(bine_try_put(writer, bine_value_i64(3)));
+    settle(rt);
+    CHECK_STR(trail, "+1 BINE_ECANCELED -1 -3 ");
+    bine_micro_release(putting);
+    close_pipe();
+}
+
+TEST(a_reader_cancelled_after_it_was_served_has_its_value)
+{
+    bine_micro *getting;
+
+    open_pipe(1);
+    getting = start(get_many, (void *)2);
+    settle(rt);
+    CHECK_OK(bine_try_put(writer, bine_value_i64(6)));
+    CHECK_OK(bine_micro_cancel(getting));
+    settle(rt);
+    CHECK_STR(trail, "-6 BINE_ECANCELED ");
+    bine_micro_release(getting);
+    close_pipe();
+}
+
+TEST(bad_arguments_are_refused_by_name)
+{
+    bine_value *value;
+
+    open_pipe(1);
+    CHECK_STATUS(bine_try_put(NULL, counted()), BINE_EINVAL);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_STATUS(bine_try_put(writer, NULL), BINE_ENOMEM);
+    CHECK_STATUS(bine_try_get(NULL, &value), BINE_EINVAL);
+    CHECK_STATUS(bine_get(reader, -1, NULL), BINE_EINVAL);
+    CHECK_STATUS(bine_get(reader, -1, &value), BINE_EMICRO);
+    CHECK_HAS(bine_message(), "bine_get");
+    CHECK_OK(bine_put(writer, bine_value_nil(), -1)); /* there is room: nobody has to wait */
+    CHECK_STATUS(bine_put(writer, counted(), -1), BINE_EMICRO);
+    CHECK_EQ(atomic_load(&destroyed), 2);
+    CHECK_STATUS(bine_writer_close(NULL), BINE_EINVAL);
+    bine_writer_release(NULL);
+    bine_reader_release(NULL);
+    close_pipe();
+}
+
+/* ---- from other threads ---- */
+
+#define PRODUCERS 8
+#define ITEMS 20000
+
+static atomic_size_t running;
+
+static void produce(size_t index)
+{
+    for (int64_t i = 0; i < ITEMS; i++) {
+        int status;
+
+        while ((status = bine_try_put(writer, bine_value_i64((int64_t)index * ITEMS + i))) == BINE_EAGAIN)
+            sched_yield();
+        CHECK_OK(status);
+    }
+    if (atomic_fetch_sub(&running, 1) == 1)
+        CHECK_OK(bine_writer_close(writer));
+}
+
+static void *all_producers(void *unused)
+{
+    (void)unused;
+    in_threads(PRODUCERS, produce);
+    return NULL;
+}
+
+/* Gets until the end; each producer's values must come in its order. */
+static int consume(bine *unused, void *user, bine_value **result)
+{
+    int64_t next[PRODUCERS] = {0};
+    size_t *total = user;
+    bine_value *value;
+    int status;
+
+    (void)unused;
+    (void)result;
+    while ((status = bine_get(reader, -1, &value)) == BINE_OK) {
+        int64_t n = bine_value_as_i64(value);
+
+        CHECK_EQ(n % ITEMS, next[n / ITEMS]);
+        next[n / ITEMS]++;
+        (*total)++;
+        bine_value_free(value);
+    }
+    CHECK_EQ(status, BINE_EEND);
+    return BINE_OK;
+}
+
+static void eight_producers(size_t capacity)
+{
+    pthread_t thread;
+    size_t total = 0;
+
+    open_pipe(capacity);
+    atomic_store(&running, PRODUCERS);
+    run(consume, (intptr_t)&total);
+    CHECK_EQ(pthread_create(&thread, NULL, all_producers, NULL), 0);
+    CHECK_EQ(bine_run(rt, BINE_RUN_DEFAULT), 0); /* a lost wake-up would leave it waiting */
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(total, PRODUCERS * ITEMS);
+    close_pipe();
+}
+
+TEST(eight_threads_put_and_each_keeps_its_order)
+{
+    eight_producers(64);
+}
+
+TEST(eight_threads_meet_one_reader)
+{
+    eight_producers(0);
+}
+
+static void put_late(size_t index)
+{
+    int status;
+
+    (void)index;
+    do {
+        status = bine_try_put(writer, counted());
+        CHECK(status == BINE_OK || status == BINE_EAGAIN || status == BINE_ECLOSED);
+    } while (status != BINE_ECLOSED);
+}
+
+static void *all_late(void *unused)
+{
+    (void)unused;
+    in_threads(PRODUCERS, put_late);
+    return NULL;
+}
+
+TEST(threads_that_put_while_the_runtime_closes_are_told)
+{
+    pthread_t thread;
+
+    open_pipe(1000);
+    CHECK_EQ(pthread_create(&thread, NULL, all_late, NULL), 0);
+    while (bine_reader_count(reader) < 1000)
+        CHECK_OK(bine_tick(rt, 0, NULL));
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    bine_writer_release(writer);
+    bine_reader_release(reader);
+}
