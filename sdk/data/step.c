@@ -112,7 +112,7 @@ static void judge(bine_step *step, int status)
         failed = (bine__result){.state = BINE__RESOLVED, .value = bine_value_nil()};
     } else if (status == BINE_OK) {
         return;
-    } else if (status == step->in.state) {
+    } else if (status < 0 && status == step->in.state) {
         failed = bine__result_share(&step->in);
     } else {
         failed = status < 0 ? bine__rejection(status, NULL)
