@@ -56,12 +56,14 @@ void bine__deferred_let_go(bine_deferred *d)
 }
 
 /* Listed are those with somebody in line, and those whose rejection nobody has taken: what must be
- * seen to before the end. */
+ * seen to before the end. The list has a hold on each: a producer on another thread may let go of the
+ * last one besides. The caller of unlist() has a hold too. */
 static void list(bine_deferred *d)
 {
     if (d->listed)
         return;
     d->listed = true;
+    bine__deferred_hold(d);
     d->older = d->rt->deferreds;
     d->newer = NULL;
     if (d->older != NULL)
@@ -80,6 +82,7 @@ static void unlist(bine_deferred *d)
         d->rt->deferreds = d->older;
     if (d->older != NULL)
         d->older->newer = d->newer;
+    bine__deferred_let_go(d);
 }
 
 /* ---- rejections that nobody takes ---- */
@@ -156,8 +159,10 @@ void bine__deferreds_end(bine *rt)
     while (rt->deferreds != NULL) {
         bine_deferred *d = rt->deferreds;
 
+        bine__deferred_hold(d);
         unlist(d);
         bine__deferred_settle(d, bine__rejection(BINE_ECLOSED, NULL));
+        bine__deferred_let_go(d);
     }
 }
 
