@@ -362,6 +362,8 @@ bool bine__depends(bine_deferred *d, bine_deferred *target)
     bine_deferred *todo = d;
     bool found = false;
 
+    if (d != target && !bine__deferred_shared(target, NULL))
+        return false; /* nobody waits for it: no need to walk far */
     d->walk = NULL;
     d->walked = now;
     while (todo != NULL && !found) {
