@@ -117,7 +117,7 @@ static void report_later(bine_deferred *d)
 
 static bool is_untaken(const bine_deferred *d)
 {
-    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->cancelling && !d->taken;
+    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->asked && !d->taken;
 }
 
 /* It was settled, or its last consumer went. */
@@ -202,6 +202,8 @@ static void on_cancel_job(bine *rt, bine__job *job)
 
     if (d->settled.state == BINE__PENDING && !rt->closing)
         d->kind->cancel(d);
+    if (d->kind->source != NULL)
+        d->cancelling = false; /* it has been handed on; what a step begins then can be cancelled too */
     bine__deferred_let_go(d);
 }
 
@@ -334,6 +336,7 @@ int bine_deferred_cancel(bine_deferred *d)
     if (d->cancelling)
         return BINE_OK;
     d->cancelling = true;
+    d->asked = true;
     bine__deferred_hold(d);
     bine__ready(d->rt, &d->cancel);
     return BINE_OK;
@@ -341,7 +344,7 @@ int bine_deferred_cancel(bine_deferred *d)
 
 int bine__deferred_break(bine_deferred *d, bine__result instead)
 {
-    if (d->settled.state != BINE__PENDING || d->cancelling)
+    if (d->settled.state != BINE__PENDING || d->asked)
         bine__result_free(&instead);
     else
         d->instead = instead;
