@@ -56,12 +56,14 @@ void bine__deferred_let_go(bine_deferred *d)
 }
 
 /* Listed are those with somebody in line, and those whose rejection nobody has taken: what must be
- * seen to before the end. */
+ * seen to before the end. The list has a hold on each: a producer on another thread may let go of the
+ * last one besides. The caller of unlist() has a hold too. */
 static void list(bine_deferred *d)
 {
     if (d->listed)
         return;
     d->listed = true;
+    bine__deferred_hold(d);
     d->older = d->rt->deferreds;
     d->newer = NULL;
     if (d->older != NULL)
@@ -80,6 +82,7 @@ static void unlist(bine_deferred *d)
         d->rt->deferreds = d->older;
     if (d->older != NULL)
         d->older->newer = d->newer;
+    bine__deferred_let_go(d);
 }
 
 /* ---- rejections that nobody takes ---- */
@@ -114,7 +117,7 @@ static void report_later(bine_deferred *d)
 
 static bool is_untaken(const bine_deferred *d)
 {
-    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->cancelling && !d->taken;
+    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->asked && !d->taken;
 }
 
 /* It was settled, or its last consumer went. */
@@ -156,8 +159,10 @@ void bine__deferreds_end(bine *rt)
     while (rt->deferreds != NULL) {
         bine_deferred *d = rt->deferreds;
 
+        bine__deferred_hold(d);
         unlist(d);
         bine__deferred_settle(d, bine__rejection(BINE_ECLOSED, NULL));
+        bine__deferred_let_go(d);
     }
 }
 
@@ -197,6 +202,8 @@ static void on_cancel_job(bine *rt, bine__job *job)
 
     if (d->settled.state == BINE__PENDING && !rt->closing)
         d->kind->cancel(d);
+    if (d->kind->source != NULL)
+        d->cancelling = false; /* it has been handed on; what a step begins then can be cancelled too */
     bine__deferred_let_go(d);
 }
 
@@ -329,6 +336,7 @@ int bine_deferred_cancel(bine_deferred *d)
     if (d->cancelling)
         return BINE_OK;
     d->cancelling = true;
+    d->asked = true;
     bine__deferred_hold(d);
     bine__ready(d->rt, &d->cancel);
     return BINE_OK;
@@ -336,7 +344,7 @@ int bine_deferred_cancel(bine_deferred *d)
 
 int bine__deferred_break(bine_deferred *d, bine__result instead)
 {
-    if (d->settled.state != BINE__PENDING || d->cancelling)
+    if (d->settled.state != BINE__PENDING || d->asked)
         bine__result_free(&instead);
     else
         d->instead = instead;

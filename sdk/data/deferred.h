@@ -38,7 +38,8 @@ struct bine_deferred {
     bine__result incoming; /* the producer's, until delivered */
     /* The rest is the owner's. */
     unsigned consumers;
-    bool cancelling;
+    bool cancelling; /* a cancel is under way */
+    bool asked;      /* somebody wanted its end: its rejection is no news */
     bool taken;  /* somebody has seen its rejection, or will */
     bool listed; /* see bine__deferreds_end() */
     bine__result settled;

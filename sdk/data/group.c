@@ -153,8 +153,8 @@ static void cancel(bine_deferred *base)
         member *m = &g->members[i];
 
         if (m->waiter.among == NULL)
-            left = left || m->deferred->settled.state == BINE__PENDING;
-        else if (bine__deferred_shared(m->deferred, &m->waiter))
+            continue;
+        if (bine__deferred_shared(m->deferred, &m->waiter))
             detach(m);
         else
             left = bine_deferred_cancel(m->deferred) == BINE_OK || left;

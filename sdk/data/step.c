@@ -22,6 +22,7 @@ typedef struct derived {
     bine__job job;
     bine_deferred *source; /* what the next step gets the result of, held; NULL: `between` */
     bine__result between;  /* one step's answer on its way to the next */
+    bool cancel_due;       /* a cancel came as a step was about to run: for what that follows */
     plan *steps;           /* still to run, in order */
     plan first;
 } derived;
@@ -112,7 +113,7 @@ static void judge(bine_step *step, int status)
         failed = (bine__result){.state = BINE__RESOLVED, .value = bine_value_nil()};
     else if (status == BINE_OK)
         return;
-    else if (status == step->in.state)
+    else if (status < 0 && status == step->in.state)
         failed = bine__result_share(&step->in);
     else if (status < 0)
         failed = bine__rejection(status, NULL);
@@ -149,6 +150,8 @@ static void run_closing(derived *d)
     bine__deferred_let_go(&d->base);
 }
 
+static void cancel(bine_deferred *base);
+
 static void run(bine *rt, bine__job *job)
 {
     derived *d = (derived *)(void *)((char *)job - offsetof(derived, job));
@@ -174,6 +177,8 @@ static void run(bine *rt, bine__job *job)
         bine__deferred_hold(step.follow);
         attach(d, step.follow);
         bine_deferred_release(step.follow);
+        if (d->cancel_due)
+            cancel(&d->base);
     } else if (d->steps != NULL) {
         d->between = step.out;
         bine__ready(rt, &d->job);
@@ -189,7 +194,8 @@ static void cancel(bine_deferred *base)
 {
     derived *d = (derived *)(void *)base;
 
-    if (d->waiter.among == NULL)
+    d->cancel_due = d->waiter.among == NULL;
+    if (d->cancel_due)
         return; /* a step is about to run: it decides */
     if (!bine__deferred_shared(d->source, &d->waiter)) {
         bine_deferred_cancel(d->source);
@@ -362,6 +368,8 @@ bool bine__depends(bine_deferred *d, bine_deferred *target)
     bine_deferred *todo = d;
     bool found = false;
 
+    if (d != target && !bine__deferred_shared(target, NULL))
+        return false; /* nobody waits for it: no need to walk far */
     d->walk = NULL;
     d->walked = now;
     while (todo != NULL && !found) {
