@@ -118,7 +118,7 @@ bool bine__python_take_failure(bine *rt, struct bine__result *out);
 bine_error *bine__python_error_of(bine *rt, const struct bine__result *r);
 /* What a scope's failed children come to: an exception group, as the result of its end. */
 void bine__python_scope_failed(bine_scope *scope, struct bine__result *out);
-/* One hold less on a micro-thread that its scope has kept because it failed. */
+/* One hold less on a micro-thread that its scope has kept because it failed. With or without the GIL. */
 void bine__python_drop_failed(bine__micro *micro);
 
 /* Before Py_Initialize: registers the module. 0 or -1. */

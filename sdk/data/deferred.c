@@ -168,13 +168,19 @@ void bine__deferreds_end(bine *rt)
 
 /* ---- settling ---- */
 
+/* Cancelled, or dropped by its canceller: why it was cancelled says more. */
+static bool is_no_answer(const bine__result *r)
+{
+    return r->state == BINE_ECANCELED || (r->state == BINE_EBROKEN && r->message == NULL);
+}
+
 void bine__deferred_settle(bine_deferred *d, bine__result r)
 {
     if (d->settled.state != BINE__PENDING) {
         bine__result_free(&r);
         return;
     }
-    if (r.state == BINE_ECANCELED && d->instead.state != 0) {
+    if (d->instead.state != 0 && is_no_answer(&r)) {
         bine__result_free(&r);
         r = d->instead;
         d->instead = (bine__result){0};
