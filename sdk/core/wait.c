@@ -20,10 +20,10 @@ static bool collects(bine *rt)
 
 const char *bine__why_no_wait(bine *rt)
 {
-    if (bine__is_tracing(rt->tstate))
-        return "waiting is not possible inside a trace or profile function";
     if (rt->hooking)
         return "waiting is not possible inside a switch hook";
+    if (bine__is_tracing(rt->tstate))
+        return "waiting is not possible inside a trace or profile function";
     if (collects(rt))
         return "waiting is not possible inside what the garbage collector calls: a gc callback, a destructor "
                "(__del__)";

@@ -213,7 +213,9 @@ static int judge(bine_call *call, int status)
         PyErr_Format(PyExc_SystemError, "%U(): the host returned %d, which is no status", self->name, status);
     else
         bine__raise_status(self->rt, status,
-                           status == BINE_EBUSY ? "the host answered the call twice" : NULL);
+                           status == BINE_EBUSY && bine__can_wait(self->rt) != BINE_EBUSY
+                               ? "the host answered the call twice"
+                               : NULL);
     return -1;
 }
 
@@ -441,7 +443,7 @@ int bine_defer_with(bine_call *call, bine_on_cancel on_cancel, void *user, bine_
 
     *r = NULL;
     if (status != BINE_OK)
-        return bine__fail(status, "bine_defer: %s", bine_strerror(status));
+        return bine__explain_wait("bine_defer", status);
     if (call->answer != NOTHING)
         return bine__fail(BINE_EBUSY, "bine_defer: the call has its answer already");
     status = bine_deferred_new(rt, on_cancel, user, &call->deferred, r);

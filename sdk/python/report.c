@@ -17,7 +17,7 @@ typedef struct owned_error {
     bine_error **group;
 } owned_error;
 
-/* Causes and members go as deep as this at the most: they may go round in a circle. */
+/* Causes and members go as deep as this at the most. */
 #define DEPTH_MAX 64
 
 static char *copy_text(const char *text)
@@ -197,7 +197,24 @@ static char *plain(const bine_error *error)
     return text;
 }
 
-static bine_error *describe(PyObject *exception, int depth);
+/* On the way through what hangs on an exception. As in traceback, a cause that has been met before is not
+ * told again: causes may go round in a circle, and circles through groups branch. */
+typedef struct walk {
+    PyObject *met; /* a set of ids; NULL when memory is out: no causes then */
+    int depth;
+} walk;
+
+static bine_error *describe(PyObject *exception, walk *way);
+
+static bool first_meeting(const walk *way, PyObject *exception)
+{
+    PyObject *id = way->met == NULL ? NULL : PyLong_FromVoidPtr(exception);
+    bool first = id != NULL && PySet_Contains(way->met, id) == 0 && PySet_Add(way->met, id) == 0;
+
+    PyErr_Clear();
+    Py_XDECREF(id);
+    return first;
+}
 
 /* What it was raised from, or while handling what: a new reference or NULL. */
 static PyObject *cause_of(PyObject *exception, bool *is_context)
@@ -211,29 +228,30 @@ static PyObject *cause_of(PyObject *exception, bool *is_context)
     return PyException_GetContext(exception);
 }
 
-static int add_cause(owned_error *error, PyObject *exception, int depth)
+static int add_cause(owned_error *error, PyObject *exception, walk *way)
 {
     PyObject *cause = cause_of(exception, &error->public.cause_is_context);
 
-    if (cause == NULL || depth == DEPTH_MAX) {
+    if (cause == NULL || way->depth > DEPTH_MAX || !first_meeting(way, cause)) {
         error->public.cause_is_context = false;
         Py_XDECREF(cause);
         return 0;
     }
-    error->cause = describe(cause, depth + 1);
+    error->cause = describe(cause, way);
     error->public.cause = error->cause;
     Py_DECREF(cause);
     return error->cause != NULL ? 0 : -1;
 }
 
-static int add_members(owned_error *error, PyObject *members, int depth)
+static int add_members(owned_error *error, PyObject *members, walk *way)
 {
     error->group = calloc((size_t)PyTuple_GET_SIZE(members) + 1, sizeof *error->group);
     if (error->group == NULL)
         return -1;
     error->public.group = (const bine_error *const *)error->group;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(members); i++) {
-        error->group[i] = describe(PyTuple_GET_ITEM(members, i), depth + 1);
+        (void)first_meeting(way, PyTuple_GET_ITEM(members, i)); /* told here in any case */
+        error->group[i] = describe(PyTuple_GET_ITEM(members, i), way);
         if (error->group[i] == NULL)
             return -1;
         error->public.group_count++;
@@ -241,23 +259,23 @@ static int add_members(owned_error *error, PyObject *members, int depth)
     return 0;
 }
 
-static int add_group(owned_error *error, PyObject *exception, int depth)
+static int add_group(owned_error *error, PyObject *exception, walk *way)
 {
     PyObject *members;
     int status = 0;
 
-    if (depth == DEPTH_MAX || !PyErr_GivenExceptionMatches(exception, PyExc_BaseExceptionGroup))
+    if (way->depth > DEPTH_MAX || !PyErr_GivenExceptionMatches(exception, PyExc_BaseExceptionGroup))
         return 0;
     members = PyObject_GetAttrString(exception, "exceptions");
     if (members != NULL && PyTuple_Check(members))
-        status = add_members(error, members, depth);
+        status = add_members(error, members, way);
     PyErr_Clear();
     Py_XDECREF(members);
     return status;
 }
 
 /* An exception and what hangs on it; who raised it is left out. */
-static bine_error *describe(PyObject *exception, int depth)
+static bine_error *describe_parts(PyObject *exception, walk *way)
 {
     owned_error *error = calloc(1, sizeof *error);
     bine_error *e = (bine_error *)(void *)error;
@@ -270,8 +288,8 @@ static bine_error *describe(PyObject *exception, int depth)
     e->micro_name = copy_text("");
     e->spawn_file = copy_text("");
     if (e->type != NULL && e->message != NULL && e->micro_name != NULL && e->spawn_file != NULL &&
-        add_frames(error, exception) == 0 && add_cause(error, exception, depth) == 0 &&
-        add_group(error, exception, depth) == 0)
+        add_frames(error, exception) == 0 && add_cause(error, exception, way) == 0 &&
+        add_group(error, exception, way) == 0)
         e->text = formatted(exception);
     if (e->text == NULL && e->type != NULL && e->message != NULL)
         e->text = plain(e);
@@ -279,6 +297,28 @@ static bine_error *describe(PyObject *exception, int depth)
         return e;
     bine_error_free(e);
     return NULL;
+}
+
+static bine_error *describe(PyObject *exception, walk *way)
+{
+    bine_error *e;
+
+    way->depth++;
+    e = describe_parts(exception, way);
+    way->depth--;
+    return e;
+}
+
+static bine_error *describe_all(PyObject *exception)
+{
+    walk way = {.met = PySet_New(NULL)};
+    bine_error *e;
+
+    (void)first_meeting(&way, exception);
+    e = describe(exception, &way);
+    PyErr_Clear();
+    Py_XDECREF(way.met);
+    return e;
 }
 
 static int set_text(const char **field, const char *text)
@@ -299,7 +339,7 @@ bine_error *bine__error_new(PyObject *exception, const char *micro_name, const c
 
     if (bine__python_now->sources != NULL)
         bine__publish_sources(bine__python_now);
-    e = describe(exception, 0);
+    e = describe_all(exception);
     if (e == NULL)
         return NULL;
     e->spawn_line = spawn_line;

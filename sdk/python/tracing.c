@@ -33,32 +33,40 @@ static void replace(Py_tracefunc *function, PyObject **arg, PyObject *hook)
 static PyObject *original_stop_here;
 static PyObject *original_set_stopinfo;
 
-/* The micro-thread that `debugger` steps in (new), None for the host; NULL: it is not known. */
-static PyObject *stepping(PyObject *debugger)
+static uint64_t current_id(void)
 {
-    PyObject *micro = PyObject_GetAttrString(debugger, "_bine_stepping");
+    const bine_micro *micro = bine_micro_current();
 
-    if (micro == NULL)
-        PyErr_Clear();
-    return micro;
+    return micro == NULL ? 0 : micro->core.id;
 }
 
-static PyObject *current_or_none(void)
+/* Whether `debugger` steps somewhere else than here: 1, 0, or -1 when it is not known. It keeps the id of
+ * the micro-thread, 0 for the host, and no hold on it: that would count as a handle. */
+static int steps_elsewhere(PyObject *debugger)
 {
-    bine_micro *micro = bine_micro_current();
+    PyObject *id = PyObject_GetAttrString(debugger, "_bine_stepping");
+    int elsewhere = id == NULL || !PyLong_Check(id) ? -1 : PyLong_AsUnsignedLongLong(id) != current_id();
 
-    return micro == NULL ? Py_None : (PyObject *)micro;
+    PyErr_Clear();
+    Py_XDECREF(id);
+    return elsewhere;
+}
+
+/* Its steps are this micro-thread's. 0, or -1 with an exception. */
+static int step_here(PyObject *debugger)
+{
+    PyObject *id = PyLong_FromUnsignedLongLong(current_id());
+    int status = id == NULL ? -1 : PyObject_SetAttrString(debugger, "_bine_stepping", id);
+
+    Py_XDECREF(id);
+    return status;
 }
 
 /* Bdb.stop_here(self, frame): a step stops in the micro-thread it was asked for in, nowhere else. */
 static PyObject *stop_here(PyObject *unused, PyObject *args)
 {
-    PyObject *micro = PyTuple_GET_SIZE(args) > 0 ? stepping(PyTuple_GET_ITEM(args, 0)) : NULL;
-    bool elsewhere = micro != NULL && micro != current_or_none();
-
     (void)unused;
-    Py_XDECREF(micro);
-    if (elsewhere)
+    if (PyTuple_GET_SIZE(args) > 0 && steps_elsewhere(PyTuple_GET_ITEM(args, 0)) == 1)
         Py_RETURN_FALSE;
     return PyObject_CallObject(original_stop_here, args);
 }
@@ -67,8 +75,7 @@ static PyObject *stop_here(PyObject *unused, PyObject *args)
 static PyObject *set_stopinfo(PyObject *unused, PyObject *args, PyObject *kwargs)
 {
     (void)unused;
-    if (PyTuple_GET_SIZE(args) > 0 &&
-        PyObject_SetAttrString(PyTuple_GET_ITEM(args, 0), "_bine_stepping", current_or_none()) != 0)
+    if (PyTuple_GET_SIZE(args) > 0 && step_here(PyTuple_GET_ITEM(args, 0)) != 0)
         return NULL;
     return PyObject_Call(original_set_stopinfo, args, kwargs);
 }
@@ -111,12 +118,9 @@ static int mind_debugger(PyObject *trace)
     int status = 0;
 
     if (type != NULL && PyObject_IsInstance(self, type) == 1) {
-        PyObject *micro = stepping(self);
-
         status = tame_debuggers(type);
-        if (status == 0 && micro == NULL)
-            status = PyObject_SetAttrString(self, "_bine_stepping", current_or_none());
-        Py_XDECREF(micro);
+        if (status == 0 && steps_elsewhere(self) < 0)
+            status = step_here(self);
     }
     Py_XDECREF(type);
     return status;
@@ -162,6 +166,13 @@ void bine__tracing_begin(const bine__tracers *tracers)
 }
 
 /* ---- the switch hook ---- */
+
+static PyObject *current_or_none(void)
+{
+    bine_micro *micro = bine_micro_current();
+
+    return micro == NULL ? Py_None : (PyObject *)micro;
+}
 
 static void update_hooked(bine *rt)
 {
