@@ -1,6 +1,6 @@
-"""bench.py BINE PARKED PYTHON: measures Bine and greenlet in turns on this machine and prints a
-table. BINE is the command, PARKED the program of parked.c, PYTHON that of plain_python.c, all
-of one build: greenlet, when it is installed, runs on the same interpreter."""
+"""bench.py BINE FOLDER: measures Bine and its peers in turns on this machine and prints a table. BINE is the
+command, FOLDER has the programs of this folder, all of one build: the peers (greenlet, asyncio, Twisted; those
+that are installed for it) run on the same interpreter."""
 import json
 import statistics
 import subprocess
@@ -9,48 +9,75 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROUNDS = 9
+WAKES = 2000
 
 
 def run(*command):
+    """What the program measured, or None when it cannot run here."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    if done.returncode != 0:
-        return None
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def measure(programs):
+    """The medians of ROUNDS runs of each, one program after the other in each round."""
+    runs = {name: [] for name in programs}
+    for _ in range(ROUNDS):
+        for name, command in programs.items():
+            runs[name].append(run(*command))
+    return {name: medians(list(filter(None, results))) for name, results in runs.items()}
 
 
 def medians(runs):
-    runs = [r for r in runs if r]
     return {k: statistics.median(r[k] for r in runs) if isinstance(v, (int, float)) else v
             for k, v in (runs[0] if runs else {}).items()}
+
+
+def print_figures(own, peers):
+    print(f"{'ns':28}{'Bine':>10}" + "".join(f"{name:>10}" for name in peers))
+    for what in own:
+        figures = [own[what], *(peer.get(what) for peer in peers.values())]
+        print(f"  {what:26}" + "".join(f"{'' if ns is None else format(ns, ',.1f'):>10}" for ns in figures))
+    print()
 
 
 def row(what, value, target, holds):
     print(f"{what:52} {value:>12}   {target:28} {'holds' if holds else 'MISSED'}")
 
 
-def main(bine, parked, python):
+def main(bine, folder):
     version = subprocess.run([bine, "--version"], capture_output=True, text=True).stdout.strip()
-    own, peer = [], []
-    for _ in range(ROUNDS):
-        own.append(run(bine, HERE / "switch.py", 3))
-        peer.append(run(python, HERE / "peer_greenlet.py", 3))
-    own, peer = medians(own), medians(peer)
-    memory = run(parked, 100_000)
+    folder = Path(folder)
+    python = folder / "plain_python"
+    figures = measure({
+        "switch": (bine, HERE / "switch.py", 3),
+        "greenlet": (python, HERE / "peer_greenlet.py", 3),
+        "deferred": (folder / "deferred", 3),
+        "wake": (folder / "wake", WAKES),
+        "asyncio": (python, HERE / "peer_asyncio.py", 3, WAKES),
+        "Twisted": (python, HERE / "peer_twisted.py", 3, WAKES),
+    })
+    own = {k: v for name in ("switch", "deferred", "wake") for k, v in figures[name].items()}
+    peers = {name: figures[name] for name in ("greenlet", "asyncio", "Twisted")}
+    memory = run(folder / "parked", 100_000)
 
-    print(f"{version}; peer: {'greenlet ' + peer['version'] if peer else 'greenlet is not installed for it'}")
-    for name, ns in own.items():
-        print(f"  {name:24} {ns:8.1f} ns" + (f"   greenlet {peer[name]:8.1f} ns" if name in peer else ""))
-    print()
+    print(version + "; " + ", ".join(f"{name} {peer['version']}" if peer else f"{name} is not installed for it"
+                                     for name, peer in peers.items()))
+    print_figures(own, peers)
     ratio = own["switch, 2"] / own["no-op call"]
     row("switch / no-op C call in the same loop", f"{ratio:.2f}", "at most 1.6", ratio <= 1.6)
-    if peer:
-        times = peer["switch, 2"] / own["switch, 2"]
+    if peers["greenlet"]:
+        times = peers["greenlet"]["switch, 2"] / own["switch, 2"]
         row("greenlet's switch / ours", f"{times:.1f}", "at least 4", times >= 4)
     spawn = own["spawn + run + end"]
     row("spawn + run + end (join included), pooled", f"{spawn:.0f} ns", "at most 200 ns", spawn <= 200)
     kib = (memory["resident"] + memory["page tables"]) / 1024
     row("parked, small class, 100,000", f"{kib:.2f} KiB", "at most 4.8 KiB", kib <= 4.8)
+    switches = own["resolve + wait"] / own["switch, 2"]
+    row("deferred: create + resolve + wait / switch", f"{switches:.2f}", "at most 3", switches <= 3)
+    for who in ("in C", "in a script"):
+        wake = own["wake, " + who] / 1000
+        row(f"resolve on another thread to resumption, {who}", f"{wake:.1f} us", "at most 20 us", wake <= 20)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:3])
