@@ -306,7 +306,11 @@ void bine__python_ended(bine__micro *core)
 
 void bine__python_drop_failed(bine__micro *core)
 {
+    bine *rt = core->rt;
+
+    bine__gil_take(rt);
     Py_DECREF(bine__of_core(core));
+    bine__gil_give(rt);
 }
 
 static bine_micro *new_micro(bine *rt)
