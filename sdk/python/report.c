@@ -45,6 +45,7 @@ static char *type_name(PyObject *exception)
     PyObject *name = PyObject_GetAttrString(type, "__qualname__");
     PyObject *module = PyObject_GetAttrString(type, "__module__");
     PyObject *full = NULL;
+    PyObject *bytes = NULL;
     char *copy;
 
     if (name != NULL && module != NULL && PyUnicode_Check(module) &&
@@ -52,9 +53,11 @@ static char *type_name(PyObject *exception)
         PyUnicode_CompareWithASCIIString(module, "__main__") != 0)
         full = PyUnicode_FromFormat("%U.%S", module, name);
     PyErr_Clear();
-    copy = full != NULL   ? text_of(full)
-           : name != NULL ? text_of(name)
-                          : copy_text(Py_TYPE(exception)->tp_name);
+    if (full != NULL || name != NULL)
+        bytes = PyUnicode_AsEncodedString(full != NULL ? full : name, "utf-8", "backslashreplace");
+    PyErr_Clear();
+    copy = copy_text(bytes != NULL ? PyBytes_AS_STRING(bytes) : Py_TYPE(exception)->tp_name);
+    Py_XDECREF(bytes);
     Py_XDECREF(full);
     Py_XDECREF(module);
     Py_XDECREF(name);
