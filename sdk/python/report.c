@@ -111,9 +111,19 @@ static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
     return frame != NULL && frame->file != NULL && frame->function != NULL && frame->source != NULL ? 0 : -1;
 }
 
-static int add_frames(owned_error *error, PyObject *exception)
+/* New, or NULL. On 3.11 __traceback__ may be None. */
+static PyObject *traceback_of(PyObject *exception)
 {
     PyObject *tb = PyException_GetTraceback(exception);
+
+    if (tb == Py_None)
+        Py_CLEAR(tb);
+    return tb;
+}
+
+static int add_frames(owned_error *error, PyObject *exception)
+{
+    PyObject *tb = traceback_of(exception);
     PyObject *linecache = tb == NULL ? NULL : PyImport_ImportModule("linecache");
     PyObject *lines = linecache == NULL ? NULL : PyObject_GetAttrString(linecache, "getline");
     int status = 0;
