@@ -92,6 +92,13 @@ static bine_frame *new_frame(owned_error *error)
     return &frames[error->public.frame_count++];
 }
 
+static void free_frame(const bine_frame *frame)
+{
+    free((char *)(uintptr_t)frame->file);
+    free((char *)(uintptr_t)frame->function);
+    free((char *)(uintptr_t)frame->source);
+}
+
 static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
 {
     PyCodeObject *code = PyFrame_GetCode(tb->tb_frame);
@@ -108,7 +115,13 @@ static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
     PyErr_Clear();
     Py_XDECREF(line);
     Py_DECREF(code);
-    return frame != NULL && frame->file != NULL && frame->function != NULL && frame->source != NULL ? 0 : -1;
+    if (frame == NULL)
+        return -1;
+    if (frame->file != NULL && frame->function != NULL && frame->source != NULL)
+        return 0;
+    free_frame(frame);
+    error->public.frame_count--;
+    return -1;
 }
 
 /* New, or NULL. On 3.11 __traceback__ may be None. */
@@ -346,11 +359,8 @@ static bine_error *plain_error(int code, const char *type, const char *message)
 /* One without what hangs on it; the causes of a chain one after the other, not in ever deeper calls. */
 static void free_one(owned_error *error)
 {
-    for (size_t i = 0; i < error->public.frame_count; i++) {
-        free((char *)(uintptr_t)error->frames[i].file);
-        free((char *)(uintptr_t)error->frames[i].function);
-        free((char *)(uintptr_t)error->frames[i].source);
-    }
+    for (size_t i = 0; i < error->public.frame_count; i++)
+        free_frame(&error->frames[i]);
     free(error->frames);
     for (size_t i = 0; i < error->public.group_count; i++)
         bine_error_free(error->group[i]);
