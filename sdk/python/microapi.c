@@ -250,6 +250,7 @@ bine__result bine__micro_outcome(bine_micro *micro, bool as_object)
 {
     bine *rt = micro->core.rt;
     bine_value *value = NULL;
+    bool no_memory = false;
 
     if (micro->error != NULL) {
         bine__micro_take_error(micro);
@@ -259,9 +260,10 @@ bine__result bine__micro_outcome(bine_micro *micro, bool as_object)
     }
     if (!as_object) {
         value = bine_value_from_python(micro->result);
+        no_memory = value == NULL && PyErr_ExceptionMatches(PyExc_MemoryError);
         PyErr_Clear();
     }
-    if (value == NULL)
+    if (value == NULL && !no_memory)
         value = bine_value_from_object(rt, micro->result);
     if (value == NULL)
         return (bine__result){.state = BINE_ENOMEM};

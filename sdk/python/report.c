@@ -45,6 +45,7 @@ static char *type_name(PyObject *exception)
     PyObject *name = PyObject_GetAttrString(type, "__qualname__");
     PyObject *module = PyObject_GetAttrString(type, "__module__");
     PyObject *full = NULL;
+    PyObject *bytes = NULL;
     char *copy;
 
     if (name != NULL && module != NULL && PyUnicode_Check(module) &&
@@ -52,9 +53,11 @@ static char *type_name(PyObject *exception)
         PyUnicode_CompareWithASCIIString(module, "__main__") != 0)
         full = PyUnicode_FromFormat("%U.%S", module, name);
     PyErr_Clear();
-    copy = full != NULL   ? text_of(full)
-           : name != NULL ? text_of(name)
-                          : copy_text(Py_TYPE(exception)->tp_name);
+    if (full != NULL || name != NULL)
+        bytes = PyUnicode_AsEncodedString(full != NULL ? full : name, "utf-8", "backslashreplace");
+    PyErr_Clear();
+    copy = copy_text(bytes != NULL ? PyBytes_AS_STRING(bytes) : Py_TYPE(exception)->tp_name);
+    Py_XDECREF(bytes);
     Py_XDECREF(full);
     Py_XDECREF(module);
     Py_XDECREF(name);
@@ -89,6 +92,13 @@ static bine_frame *new_frame(owned_error *error)
     return &frames[error->public.frame_count++];
 }
 
+static void free_frame(const bine_frame *frame)
+{
+    free((char *)(uintptr_t)frame->file);
+    free((char *)(uintptr_t)frame->function);
+    free((char *)(uintptr_t)frame->source);
+}
+
 static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
 {
     PyCodeObject *code = PyFrame_GetCode(tb->tb_frame);
@@ -105,12 +115,28 @@ static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
     PyErr_Clear();
     Py_XDECREF(line);
     Py_DECREF(code);
-    return frame != NULL && frame->file != NULL && frame->function != NULL && frame->source != NULL ? 0 : -1;
+    if (frame == NULL)
+        return -1;
+    if (frame->file != NULL && frame->function != NULL && frame->source != NULL)
+        return 0;
+    free_frame(frame);
+    error->public.frame_count--;
+    return -1;
+}
+
+/* New, or NULL. On 3.11 __traceback__ may be None. */
+static PyObject *traceback_of(PyObject *exception)
+{
+    PyObject *tb = PyException_GetTraceback(exception);
+
+    if (tb == Py_None)
+        Py_CLEAR(tb);
+    return tb;
 }
 
 static int add_frames(owned_error *error, PyObject *exception)
 {
-    PyObject *tb = PyException_GetTraceback(exception);
+    PyObject *tb = traceback_of(exception);
     PyObject *linecache = tb == NULL ? NULL : PyImport_ImportModule("linecache");
     PyObject *lines = linecache == NULL ? NULL : PyObject_GetAttrString(linecache, "getline");
     int status = 0;
@@ -373,11 +399,8 @@ static bine_error *plain_error(int code, const char *type, const char *message)
 /* One without what hangs on it; the causes of a chain one after the other, not in ever deeper calls. */
 static void free_one(owned_error *error)
 {
-    for (size_t i = 0; i < error->public.frame_count; i++) {
-        free((char *)(uintptr_t)error->frames[i].file);
-        free((char *)(uintptr_t)error->frames[i].function);
-        free((char *)(uintptr_t)error->frames[i].source);
-    }
+    for (size_t i = 0; i < error->public.frame_count; i++)
+        free_frame(&error->frames[i]);
     free(error->frames);
     for (size_t i = 0; i < error->public.group_count; i++)
         bine_error_free(error->group[i]);

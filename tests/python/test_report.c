@@ -188,6 +188,27 @@ TEST(causes_notes_and_groups_are_in_the_text)
     close_runtime(rt);
 }
 
+static void count_frames(bine *rt, const bine_error *error, void *user)
+{
+    (void)rt;
+    (void)user;
+    looked = true;
+    CHECK_EQ(error->group_count, 1);
+    CHECK_EQ(error->group[0]->frame_count, 0);
+    CHECK_EQ(error->cause->frame_count, 0);
+}
+
+TEST(an_error_whose_traceback_a_script_has_taken_away_has_no_frames)
+{
+    bine *rt = open_with(count_frames);
+
+    start_script(rt, "bare = ValueError('bare').with_traceback(None)\n"
+                     "raise ExceptionGroup('of one', [bare]) from bare\n");
+    settle(rt);
+    CHECK(looked);
+    close_runtime(rt);
+}
+
 TEST(system_exit_ends_its_script_and_not_the_host)
 {
     bine *rt = open_runtime();
