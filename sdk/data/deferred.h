@@ -40,8 +40,8 @@ struct bine_deferred {
     unsigned consumers;
     bool cancelling; /* a cancel is under way */
     bool asked;      /* somebody wanted its end: its rejection is no news */
-    bool taken;  /* somebody has seen its rejection, or will */
-    bool listed; /* see bine__deferreds_end() */
+    bool taken;      /* somebody has seen its rejection, or will */
+    bool listed;     /* see bine__deferreds_end() */
     bine__result settled;
     bine__result instead; /* of BINE_ECANCELED: why it was cancelled; state 0: for no other reason */
     bine__waiters line;
