@@ -18,8 +18,8 @@ extern "C" {
 #endif
 
 /* Called on the owner thread, in a tick, when the deferred has been cancelled and is not
- * settled: stop the work. `r` may be settled here or later; either way it must be consumed.
- * When it is not settled here, the deferred is rejected with BINE_ECANCELED. */
+ * settled: stop the work. `r` must be consumed, here or later. What it is resolved or rejected with
+ * here counts; when it is dropped or kept, the deferred is rejected with BINE_ECANCELED. */
 typedef void (*bine_on_cancel)(bine_resolver *r, void *user);
 
 /* A new pair. `on_cancel` may be NULL. Release *d with bine_deferred_release(); consume *r.

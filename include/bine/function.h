@@ -77,6 +77,11 @@ BINE_API int bine_defer(bine_call *call, bine_on_cancel on_cancel, bine_resolver
 /* The same with another `user` for the canceller. */
 BINE_API int bine_defer_with(bine_call *call, bine_on_cancel on_cancel, void *user, bine_resolver **r);
 
+/* Answers with what `d` will be settled with (the hold is taken, also on an error): bine_all(),
+ * bine_micro_result(), a deferred of another part of the host. When the script is cancelled or times out
+ * meanwhile, so is `d`. Errors as bine_defer(); BINE_EINVAL: `d` is NULL. Thread: micro. */
+BINE_API int bine_follow(bine_call *call, bine_deferred *d);
+
 /* Raises the builtin exception `type` ("ValueError"; SystemError when there is none of that name)
  * in the script. Returns BINE_ESCRIPT, so that a function can end with `return bine_fail(...)`.
  * Thread: micro. */

@@ -74,6 +74,10 @@ BINE_API const bine_value *bine_value_at(const bine_value *v, size_t index);
 BINE_API const bine_value *bine_value_get(const bine_value *dict, const char *key);
 BINE_API const char *bine_value_key(const bine_value *dict, size_t index);
 
+/* One more hold on the same value, which is read-only from then on; each hold ends with bine_value_free().
+ * NULL gives NULL. Thread: any. */
+BINE_API bine_value *bine_value_retain(const bine_value *v);
+
 /* Frees a value and all in it. NULL is fine. Thread: any. */
 BINE_API void bine_value_free(bine_value *v);
 

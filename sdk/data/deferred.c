@@ -5,6 +5,7 @@
 #include "data/value.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- results ---- */
 
@@ -45,7 +46,9 @@ void bine__deferred_hold(bine_deferred *d)
 
 void bine__deferred_let_go(bine_deferred *d)
 {
-    if (atomic_fetch_sub_explicit(&d->holds, 1, memory_order_acq_rel) != 1)
+    /* Who has the only hold needs no locked instruction to see it. */
+    if (atomic_load_explicit(&d->holds, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&d->holds, 1, memory_order_acq_rel) != 1)
         return;
     bine__result_free(&d->settled);
     bine__result_free(&d->instead);
@@ -168,29 +171,40 @@ void bine__deferreds_end(bine *rt)
 
 /* ---- settling ---- */
 
-/* Cancelled, or dropped by its canceller: why it was cancelled says more. */
-static bool is_no_answer(const bine__result *r)
+/* What a cancel comes to: the producer has dropped it, or nothing was said. Why it was cancelled says more.
+ */
+static void mind_cancel(bine_deferred *d, bine__result *r)
 {
-    return r->state == BINE_ECANCELED || (r->state == BINE_EBROKEN && r->message == NULL);
+    if (r->state != BINE_ECANCELED && (r->state != BINE_EBROKEN || r->message != NULL))
+        return;
+    bine__result_free(r);
+    *r = d->instead;
+    d->instead = (bine__result){0};
+    if (r->state == 0)
+        r->state = BINE_ECANCELED;
 }
 
-void bine__deferred_settle(bine_deferred *d, bine__result r)
+/* Inlined by force: a result that has just been written field by field is slow to be read as a whole. */
+__attribute__((always_inline)) static inline void settle(bine_deferred *d, bine__result r)
 {
     if (d->settled.state != BINE__PENDING) {
         bine__result_free(&r);
         return;
     }
-    if (d->instead.state != 0 && is_no_answer(&r)) {
-        bine__result_free(&r);
-        r = d->instead;
-        d->instead = (bine__result){0};
-    }
+    if (d->cancelling && r.state < 0)
+        mind_cancel(d, &r);
     d->settled = r;
-    unlist(d);
+    if (d->listed)
+        unlist(d);
     if (d->line.first != NULL)
         bine__wake_all(&d->line);
-    if (r.state < 0)
+    if (d->settled.state < 0)
         mind_rejection(d);
+}
+
+void bine__deferred_settle(bine_deferred *d, bine__result r)
+{
+    settle(d, r);
 }
 
 static void on_deliver(bine *rt, bine__job *job)
@@ -227,12 +241,13 @@ const bine__kind bine__plain = {.cancel = cancel_plain};
 
 bine_deferred *bine__deferred_alloc(bine *rt, const bine__kind *kind, size_t size, bool work)
 {
-    bine_deferred *d = calloc(1, size);
+    bine_deferred *d = malloc(size); /* glibc's calloc() goes round its own cache */
 
     if (d == NULL) {
         bine__fail(BINE_ENOMEM, "out of memory for a deferred");
         return NULL;
     }
+    memset(d, 0, size);
     d->deliver.run = on_deliver;
     d->cancel.run = on_cancel_job;
     d->kind = kind;
@@ -273,17 +288,17 @@ static bine_deferred *of(bine_resolver *r)
 }
 
 /* The producer's one act; takes the resolver and `r`. Thread: any. */
-static int bring(bine_deferred *d, bine__result r)
+__attribute__((always_inline)) static inline int bring(bine_deferred *d, bine__result r)
 {
     bool late;
 
-    atomic_store(&d->consumed, true);
     if (bine__here != NULL && bine__here == d->rt) {
         late = d->settled.state != BINE__PENDING;
-        bine__deferred_settle(d, r);
+        settle(d, r);
         bine__deferred_let_go(d);
         return late ? bine__fail(BINE_ESETTLED, "the deferred has been cancelled") : BINE_OK;
     }
+    atomic_store(&d->consumed, true);
     if (atomic_load(&d->cancelled)) {
         bine__result_free(&r);
         bine__deferred_let_go(d);
@@ -359,10 +374,8 @@ int bine__deferred_break(bine_deferred *d, bine__result instead)
 
 bine_deferred *bine_deferred_retain(bine_deferred *d)
 {
-    if (d != NULL) {
-        bine__deferred_hold(d);
+    if (d != NULL)
         d->consumers++;
-    }
     return d;
 }
 
@@ -371,9 +384,11 @@ void bine_deferred_release(bine_deferred *d)
     if (d == NULL)
         return;
     d->consumers--;
-    if (d->consumers == 0 && bine__here == d->rt)
+    if (d->consumers > 0)
+        return;
+    if (bine__here == d->rt)
         mind_rejection(d);
-    bine__deferred_let_go(d);
+    bine__deferred_let_go(d); /* the hold of all consumers */
 }
 
 int bine_deferred_state(const bine_deferred *d)
@@ -512,6 +527,8 @@ int bine_wait(bine_deferred *d, int64_t timeout_ns, bine_value **out)
         *out = NULL;
     if (d == NULL)
         return bine__fail(BINE_EINVAL, "bine_wait: the deferred is NULL");
+    if (bine__here == d->rt && d->settled.state != BINE__PENDING)
+        return read_result(d, out);
     bine_deferred_retain(d); /* the host may drop it meanwhile */
     status = bine__deferred_await(d, timeout_ns);
     if (status != BINE_OK)

@@ -424,11 +424,18 @@ bine_value *bine__value_share(bine_value *v)
     return v;
 }
 
+bine_value *bine_value_retain(const bine_value *v)
+{
+    return v == NULL ? NULL : bine__value_share((bine_value *)(uintptr_t)v);
+}
+
 static bool drop_hold(bine_value *v)
 {
     if (is_static(v))
         return false;
-    return atomic_fetch_sub_explicit(&v->holds, 1, memory_order_acq_rel) == 1;
+    /* Who has the only hold needs no locked instruction to see it. */
+    return atomic_load_explicit(&v->holds, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(&v->holds, 1, memory_order_acq_rel) == 1;
 }
 
 /* The list of values to free is threaded through their `size` field's place. */

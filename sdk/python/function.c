@@ -436,20 +436,43 @@ int bine_return(bine_call *call, bine_value *value)
     return BINE_OK;
 }
 
+/* Whether the call can be answered with a deferred. */
+static int check_defer(bine_call *call, const char *name)
+{
+    int status = call->self->returns_deferred ? BINE_OK : bine__may_wait(call->self->rt);
+
+    if (status != BINE_OK)
+        return bine__explain_wait(name, status);
+    if (call->answer != NOTHING)
+        return bine__fail(BINE_EBUSY, "%s: the call has its answer already", name);
+    return BINE_OK;
+}
+
 int bine_defer_with(bine_call *call, bine_on_cancel on_cancel, void *user, bine_resolver **r)
 {
-    bine *rt = call->self->rt;
-    int status = call->self->returns_deferred ? BINE_OK : bine__may_wait(rt);
+    int status = check_defer(call, "bine_defer");
 
     *r = NULL;
     if (status != BINE_OK)
-        return bine__explain_wait("bine_defer", status);
-    if (call->answer != NOTHING)
-        return bine__fail(BINE_EBUSY, "bine_defer: the call has its answer already");
-    status = bine_deferred_new(rt, on_cancel, user, &call->deferred, r);
+        return status;
+    status = bine_deferred_new(call->self->rt, on_cancel, user, &call->deferred, r);
     if (status == BINE_OK)
         call->answer = DEFERRED;
     return status;
+}
+
+int bine_follow(bine_call *call, bine_deferred *d)
+{
+    int status = d == NULL ? bine__fail(BINE_EINVAL, "bine_follow: the deferred is NULL")
+                           : check_defer(call, "bine_follow");
+
+    if (status != BINE_OK) {
+        bine_deferred_release(d);
+        return status;
+    }
+    call->deferred = d;
+    call->answer = DEFERRED;
+    return BINE_OK;
 }
 
 int bine_defer(bine_call *call, bine_on_cancel on_cancel, bine_resolver **r)

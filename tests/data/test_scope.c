@@ -616,7 +616,7 @@ TEST(one_that_was_cancelled_before_stays_cancelled)
     bine_scope_cancel(scope, "gone");
     settle(rt);
     CHECK_EQ(cancels, 1);
-    check_end(d, BINE_EBROKEN, ""); /* by its canceller, which dropped the resolver */
+    check_end(d, BINE_ECANCELED, "");
     close_scoped(rt);
 }
 

@@ -388,3 +388,18 @@ TEST(a_pointer_that_a_script_keeps_is_destroyed_at_the_close)
     close_runtime(rt);
     CHECK_EQ(atomic_load(&destroyed), 1);
 }
+
+TEST(a_retained_value_lives_until_its_last_hold_goes)
+{
+    bine_value *list = bine_value_list();
+    bine_value *again;
+
+    CHECK_OK(bine_value_append(list, bine_value_i64(4)));
+    again = bine_value_retain(list);
+    CHECK(again == list);
+    CHECK_STATUS(bine_value_append(list, bine_value_i64(5)), BINE_EINVAL); /* shared: read-only */
+    bine_value_free(list);
+    CHECK_EQ(bine_value_as_i64(bine_value_at(again, 0)), 4);
+    bine_value_free(again);
+    CHECK(bine_value_retain(NULL) == NULL);
+}

@@ -631,3 +631,65 @@ TEST(stubs_are_python_and_list_every_function)
     CHECK_STATUS(bine_stubs(rt, "game", NULL), BINE_EINVAL);
     close_runtime(rt);
 }
+
+static void drop_cancelled(bine_resolver *r, void *user)
+{
+    (void)user;
+    cancels++;
+    bine_resolver_drop(r);
+}
+
+/* Answers with two deferreds as one. */
+static int follow_both(bine_call *call, void *user)
+{
+    bine_resolver **rs = (bine_resolver **)user;
+    bine_deferred *ds[2];
+    bine_deferred *both;
+
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(bine_deferred_new(bine_call_runtime(call), drop_cancelled, NULL, &ds[i], &rs[i]));
+    CHECK_OK(bine_all(bine_call_runtime(call), ds, 2, &both));
+    for (int i = 0; i < 2; i++)
+        bine_deferred_release(ds[i]);
+    return bine_follow(call, both);
+}
+
+static int follow_null(bine_call *call, void *user)
+{
+    (void)user;
+    CHECK_STATUS(bine_follow(call, NULL), BINE_EINVAL);
+    return BINE_OK;
+}
+
+TEST(a_call_is_answered_with_a_deferred_that_is_there)
+{
+    bine *rt = open_runtime();
+    bine_resolver *rs[2];
+
+    CHECK_OK(bine_def(rt, "host", "both() -> list", follow_both, rs, NULL));
+    CHECK_OK(bine_def(rt, "host", "null() -> None", follow_null, NULL, NULL));
+    start_script(rt, "import host\nhost.null()\ntotal = sum(host.both())\n");
+    settle(rt);
+    CHECK_OK(bine_resolve(rs[0], bine_value_i64(3)));
+    CHECK_OK(bine_resolve(rs[1], bine_value_i64(4)));
+    settle(rt);
+    CHECK_EQ(script_int("total"), 7);
+    close_runtime(rt);
+}
+
+TEST(cancelling_the_script_cancels_the_deferred_that_answers)
+{
+    bine *rt = open_runtime();
+    bine_resolver *rs[2];
+    bine_micro *micro;
+
+    CHECK_OK(bine_def(rt, "host", "both() -> list", follow_both, rs, NULL));
+    CHECK_OK(bine_run_string(rt, "import host\nhost.both()\n", "x", &micro));
+    settle(rt);
+    CHECK_OK(bine_micro_cancel(micro));
+    settle(rt);
+    CHECK_EQ(cancels, 2);
+    CHECK_STATUS(bine_micro_status(micro), BINE_ECANCELED);
+    bine_micro_release(micro);
+    close_runtime(rt);
+}
