@@ -282,6 +282,7 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void 
 
     wait.waiter.among = NULL;
     wait.waiter.wake = on_arrival;
+    wait.waiter.aside = false;
     wait.micro = self;
     wait.what = what;
     wait.outcome = BINE__WAITING;

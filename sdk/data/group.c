@@ -132,11 +132,11 @@ static void run_member(bine *rt, bine__job *job)
     member *m = (member *)(void *)((char *)job - offsetof(member, job));
     group *g = m->group;
 
-    if (g->base.settled.state == BINE__PENDING) {
+    if (rt->closing) {
+        conclude(g, bine__rejection(BINE_ECLOSED, NULL)); /* it may be settled, and hold its members still */
+    } else if (g->base.settled.state == BINE__PENDING) {
         g->pending--;
-        if (rt->closing)
-            conclude(g, bine__rejection(BINE_ECLOSED, NULL));
-        else if (decides(g, &m->deferred->settled, (size_t)(m - g->members)))
+        if (decides(g, &m->deferred->settled, (size_t)(m - g->members)))
             conclude(g, outcome(g, &m->deferred->settled));
     }
     bine__deferred_let_go(&g->base);

@@ -628,3 +628,487 @@ TEST(ten_thousand_deferreds_are_settled_while_their_consumers_go)
     pthread_join(thread, NULL);
     close_runtime(rt);
 }
+
+/* ---- late, while it closes ---- */
+
+static void post_nothing(bine *rt, void *user)
+{
+    (void)rt;
+    (void)user;
+    FAIL("no task runs at the close");
+}
+
+static void settle_too_late(void *user)
+{
+    (void)user;
+    CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ECLOSED);
+}
+
+static void settle_in_release(void *user)
+{
+    in_thread(settle_too_late, user);
+}
+
+static void post_elsewhere(void *user)
+{
+    CHECK_OK(bine_post(user, post_nothing, NULL, settle_in_release));
+}
+
+TEST(a_result_that_comes_while_it_closes_finds_everything_in_its_place)
+{
+    bine *rt = open_waiting();
+    bine_deferred *both[2];
+    bine_deferred *group;
+    bine_resolver *r;
+
+    new_pair(rt, NULL);
+    both[0] = deferred;
+    CHECK_OK(bine_deferred_new(rt, NULL, NULL, &both[1], &r));
+    CHECK_OK(bine_all(rt, both, 2, &group));
+    CHECK_OK(bine_reject(r, BINE_EIO, "no"));
+    settle(rt); /* the group lets go of the other */
+    CHECK(bine_deferred_error(group) != NULL);
+    bine_deferred_release(group);
+    bine_deferred_release(both[0]); /* its resolver alone holds it now */
+    bine_deferred_release(both[1]);
+    in_thread(post_elsewhere, rt); /* what is in the inbox at the close is released without a call */
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(atomic_load(&destroyed), 1);
+}
+
+/* ---- time limits ---- */
+
+static void stop_with_echo(bine_resolver *r, void *user)
+{
+    (void)user;
+    cancels++;
+    CHECK_OK(bine_reject(r, BINE_ECANCELED, "the canceller's words"));
+}
+
+static size_t timers(bine *rt)
+{
+    bine_stats stats = {.struct_size = sizeof stats};
+
+    CHECK_OK(bine_get_stats(rt, &stats));
+    return stats.timers;
+}
+
+TEST(a_time_limit_cancels_the_work_and_rejects_with_etimedout)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, 2 * SECOND));
+    start_script(rt, "import host; a = host.wait()");
+    crank(2 * SECOND - 1);
+    settle(rt);
+    CHECK_EQ(cancels, 0);
+    crank(1);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ETIMEDOUT);
+    CHECK_STR(script_str("a"), "BINE_ETIMEDOUT");
+    CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ESETTLED);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    close_waiting(rt);
+}
+
+TEST(a_canceller_that_rejects_as_cancelled_says_etimedout_at_a_time_limit)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, stop_with_echo);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    crank(SECOND);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ETIMEDOUT);
+    CHECK(bine_deferred_error(deferred) != NULL);
+    CHECK_STR(bine_deferred_error(deferred)->type, "bine.Timeout");
+    close_waiting(rt);
+}
+
+TEST(another_answer_in_the_canceller_wins_over_the_time_limit)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, resolve_in_canceller);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    crank(SECOND);
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    bine_deferred_release(deferred);
+    new_pair(rt, reject_in_canceller);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    crank(SECOND);
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), -2000);
+    close_waiting(rt);
+}
+
+TEST(a_result_in_time_ends_the_time_limit)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    CHECK_OK(bine_deferred_timeout(deferred, 2 * SECOND));
+    CHECK_EQ(timers(rt), 2);
+    CHECK_OK(bine_resolve(resolver, bine_value_i64(1)));
+    CHECK_EQ(timers(rt), 0);
+    crank(5 * SECOND);
+    settle(rt);
+    CHECK_EQ(cancels, 0);
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    close_waiting(rt);
+}
+
+TEST(of_several_time_limits_the_earliest_counts)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, 3 * SECOND));
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    crank(SECOND);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ETIMEDOUT);
+    CHECK_EQ(timers(rt), 0);
+    CHECK(bine_deferred_error(deferred) != NULL);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(a_time_limit_below_zero_is_over_at_once)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, -1));
+    CHECK_EQ(bine_deferred_state(deferred), 0);
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ETIMEDOUT);
+    CHECK(bine_deferred_error(deferred) != NULL);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(a_time_limit_of_all_the_time_there_is_never_ends)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, INT64_MAX));
+    crank(INT64_MAX / 2);
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), 0);
+    CHECK_OK(bine_resolve(resolver, bine_value_nil()));
+    close_waiting(rt);
+}
+
+TEST(what_is_settled_takes_no_time_limit)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_resolve(resolver, bine_value_nil()));
+    CHECK_STATUS(bine_deferred_timeout(deferred, SECOND), BINE_ESETTLED);
+    CHECK_STATUS(bine_deferred_timeout(NULL, SECOND), BINE_EINVAL);
+    CHECK_EQ(timers(rt), 0);
+    close_waiting(rt);
+}
+
+TEST(what_was_cancelled_before_its_time_limit_stays_cancelled)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    CHECK_OK(bine_deferred_cancel(deferred));
+    crank(SECOND);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ECANCELED);
+    bine_resolver_drop(resolver);
+    close_waiting(rt);
+}
+
+TEST(a_time_limit_does_its_work_when_nobody_holds_the_deferred)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    bine_deferred_release(deferred);
+    deferred = NULL;
+    crank(SECOND);
+    settle(rt);
+    CHECK_EQ(cancels, 1);
+    bine_resolver_drop(resolver);
+    settle(rt);
+    forget_errors();
+    close_waiting(rt);
+}
+
+TEST(a_time_limit_outstanding_at_the_close_is_freed)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, count_cancel);
+    CHECK_OK(bine_deferred_timeout(deferred, SECOND));
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(cancels, 0);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ECLOSED);
+    CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ECLOSED);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    bine_deferred_release(deferred);
+}
+
+/* ---- looking ---- */
+
+TEST(peek_shows_what_it_was_settled_with)
+{
+    bine *rt = open_waiting();
+    const bine_value *value = (const bine_value *)rt;
+    const char *message = NULL;
+
+    new_pair(rt, NULL);
+    CHECK_EQ(bine_deferred_peek(deferred, &value, &message), 0);
+    CHECK(value == NULL);
+    CHECK_STR(message, "");
+    CHECK_OK(bine_resolve(resolver, bine_value_str("found")));
+    CHECK_EQ(bine_deferred_peek(deferred, &value, &message), 1);
+    CHECK_STR(bine_value_as_str(value, NULL), "found");
+    CHECK_STR(message, "");
+    CHECK_EQ(bine_deferred_peek(deferred, NULL, NULL), 1);
+    bine_deferred_release(deferred);
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, -1500, "lost"));
+    CHECK_EQ(bine_deferred_peek(deferred, &value, &message), -1500);
+    CHECK(value == NULL);
+    CHECK_STR(message, "lost");
+    CHECK(!bine_deferred_handled(deferred)); /* looking is not taking */
+    CHECK_EQ(bine_deferred_peek(NULL, &value, &message), BINE_EINVAL);
+    CHECK(value == NULL);
+    CHECK_STR(message, "");
+    close_with_one_report(rt, "bine.HostError");
+}
+
+TEST(a_rejection_as_data_counts_as_taken_and_lives_as_long_as_the_deferred)
+{
+    bine *rt = open_waiting();
+    const bine_error *error;
+
+    new_pair(rt, NULL);
+    CHECK(bine_deferred_error(deferred) == NULL); /* pending */
+    CHECK(bine_deferred_error(NULL) == NULL);
+    CHECK_OK(bine_reject(resolver, -1500, "lost"));
+    CHECK(!bine_deferred_handled(deferred));
+    error = bine_deferred_error(deferred);
+    CHECK(error != NULL && error == bine_deferred_error(deferred));
+    CHECK(bine_deferred_handled(deferred));
+    CHECK_EQ(error->code, -1500);
+    CHECK_STR(error->type, "bine.HostError");
+    CHECK_STR(error->message, "lost");
+    CHECK_EQ(error->frame_count, 0);
+    settle(rt);
+    CHECK_STR(error->message, "lost");
+    close_waiting(rt);
+}
+
+TEST(a_resolved_deferred_has_no_error_and_is_not_handled)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_resolve(resolver, bine_value_nil()));
+    CHECK(bine_deferred_error(deferred) == NULL);
+    CHECK(!bine_deferred_handled(deferred));
+    CHECK(!bine_deferred_handled(NULL));
+    close_waiting(rt);
+}
+
+TEST(each_hold_keeps_the_deferred)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK(bine_deferred_retain(deferred) == deferred);
+    CHECK(bine_deferred_retain(NULL) == NULL);
+    CHECK_OK(bine_resolve(resolver, counted()));
+    bine_deferred_release(deferred);
+    settle(rt);
+    CHECK_EQ(atomic_load(&destroyed), 0);
+    CHECK_EQ(bine_deferred_state(deferred), 1);
+    bine_deferred_release(deferred);
+    CHECK_EQ(atomic_load(&destroyed), 1);
+    deferred = NULL;
+    close_waiting(rt);
+}
+
+/* ---- rejections that nobody takes ---- */
+
+TEST(a_rejection_nobody_took_is_reported_once_when_the_last_holder_goes)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    bine_deferred_retain(deferred);
+    CHECK_OK(bine_reject(resolver, -1500, "lost"));
+    settle(rt);
+    bine_deferred_release(deferred);
+    settle(rt);
+    CHECK_EQ(error_count(), 0);
+    bine_deferred_release(deferred);
+    CHECK_EQ(error_count(), 0); /* nothing runs inside the call */
+    settle(rt);
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_message(0), "lost");
+    CHECK_HAS(error_text(0), "lost");
+    forget_errors();
+    deferred = NULL;
+    close_waiting(rt);
+}
+
+TEST(a_rejection_that_comes_when_nobody_holds_it_is_reported_once)
+{
+    bine *rt = open_waiting();
+    int how = 1;
+
+    new_pair(rt, NULL);
+    bine_deferred_release(deferred);
+    CHECK_OK(bine_reject(resolver, -1500, "lost"));
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    new_pair(rt, NULL);
+    bine_deferred_release(deferred);
+    in_thread(settle_elsewhere, &how);
+    settle(rt);
+    settle(rt);
+    CHECK_EQ(error_count(), 2);
+    forget_errors();
+    deferred = NULL;
+    close_waiting(rt);
+}
+
+TEST(one_who_takes_it_late_spares_the_report)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, BINE_EIO, "lost"));
+    settle(rt);
+    settle(rt);
+    CHECK(!bine_deferred_handled(deferred));
+    run_script(rt, "import host; a = host.wait()");
+    CHECK_STR(script_str("a"), "BINE_EIO");
+    CHECK(bine_deferred_handled(deferred));
+    close_waiting(rt);
+}
+
+TEST(a_waiter_that_gave_up_has_taken_nothing)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    start_script(rt, "import host; a = host.wait(1)");
+    settle(rt);
+    crank(SECOND);
+    settle(rt);
+    CHECK_OK(bine_reject(resolver, BINE_EIO, "lost"));
+    CHECK(!bine_deferred_handled(deferred));
+    close_with_one_report(rt, "bine.HostError");
+}
+
+TEST(what_was_cancelled_is_not_reported)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_deferred_cancel(deferred));
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(deferred), BINE_ECANCELED);
+    CHECK(!bine_deferred_handled(deferred));
+    bine_resolver_drop(resolver);
+    bine_deferred_release(deferred);
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, BINE_ECANCELED, "by the host")); /* whoever it was */
+    close_waiting(rt);
+}
+
+TEST(rejections_still_held_are_reported_at_the_close_once)
+{
+    bine *rt = open_waiting();
+    const bine_error *error;
+    bine_deferred *taken;
+    bine_resolver *r;
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, -1500, "lost"));
+    CHECK_OK(bine_deferred_new(rt, NULL, NULL, &taken, &r));
+    CHECK_OK(bine_reject(r, -1501, "seen"));
+    error = bine_deferred_error(taken);
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_message(0), "lost");
+    CHECK(bine_deferred_handled(deferred)); /* the host has been told */
+    CHECK_EQ(bine_deferred_state(deferred), -1500);
+    CHECK_STR(error->message, "seen"); /* lives as long as the deferred */
+    bine_deferred_release(taken);
+    bine_deferred_release(deferred);
+    CHECK_EQ(error_count(), 1);
+}
+
+TEST(many_rejections_are_each_reported_once_in_their_order)
+{
+    bine *rt = open_waiting();
+    char text[32];
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof text, "number %d", i);
+        new_pair(rt, NULL);
+        CHECK_OK(bine_reject(resolver, -1500, text));
+        bine_deferred_release(deferred);
+    }
+    settle(rt);
+    CHECK_EQ(error_count(), 1000);
+    for (size_t i = 0; i < 1000; i++) {
+        snprintf(text, sizeof text, "number %zu", i);
+        CHECK_STR(error_message(i), text);
+    }
+    forget_errors();
+    deferred = NULL;
+    close_waiting(rt);
+}
+
+static void reject_when_told(bine *rt, const bine_error *error, void *user)
+{
+    (void)error;
+    (*(int *)user)++;
+    if (*(int *)user > 3)
+        return;
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, -1500, "again"));
+    bine_deferred_release(deferred);
+}
+
+TEST(a_host_that_is_told_may_reject_another)
+{
+    int told = 0;
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.on_unhandled = reject_when_told;
+    config.user = &told;
+    rt = open_runtime_with(&config);
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, -1500, "first"));
+    bine_deferred_release(deferred);
+    settle(rt);
+    CHECK_EQ(told, 4);
+    deferred = NULL;
+    close_runtime(rt);
+}
