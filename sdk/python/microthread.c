@@ -202,8 +202,8 @@ static bool pass_on_interrupt(bine_micro *self)
 
     if (main_micro == NULL || !PyErr_GivenExceptionMatches(self->error, PyExc_KeyboardInterrupt))
         return false;
-    if (self->joiners.first != NULL)
-        return false; /* it takes its way through the joiners */
+    if (self->joiners.first != NULL || (self->core.is_child && !self->core.scope->passes_on))
+        return false; /* it takes its way through the joiners, or the with block of its scope */
     Py_XSETREF(main_micro->thrown, PyObject_CallNoArgs(PyExc_KeyboardInterrupt));
     if (main_micro->thrown == NULL) {
         PyErr_Clear();
