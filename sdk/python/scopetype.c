@@ -184,7 +184,23 @@ static bool is_own_cancel(const bine_micro *body, PyObject *error)
            ((body->core.pending | body->core.kept_back) & (BINE__CANCEL | BINE__EXIT)) == 0;
 }
 
-/* The children have failed: raises them and what else there is. */
+/* Whether an exception of the body is an error of its own, that is to be told of beside others. */
+static bool is_error(PyObject *error)
+{
+    return error != NULL && !bine__is_farewell(bine__python_now, error) &&
+           !PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit);
+}
+
+/* Adds what the body raised, unless it is what a child did: it had joined that. */
+static int add_body_error(PyObject *errors, PyObject *error, bool first)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(errors); i++)
+        if (PyList_GET_ITEM(errors, i) == error)
+            return 0;
+    return PyList_Insert(errors, first ? 0 : PyList_GET_SIZE(errors), error);
+}
+
+/* More than one thing has failed, or a child: raises them together. */
 static PyObject *raise_failures(scope_object *self, PyObject *error, bool body_first)
 {
     PyObject *errors = take_failures(self->scope);
@@ -192,9 +208,8 @@ static PyObject *raise_failures(scope_object *self, PyObject *error, bool body_f
     PyObject *one = NULL;
     bool lost = errors == NULL;
 
-    if (!lost && error != NULL && !bine__is_farewell(bine__python_now, error) &&
-        !PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit))
-        lost = PyList_Insert(errors, body_first ? 0 : PyList_GET_SIZE(errors), error) != 0;
+    if (!lost && is_error(error))
+        lost = add_body_error(errors, error, body_first) != 0;
     if (!lost && self->scope->timed_out)
         lost = late == NULL || PyList_Insert(errors, 0, late) != 0;
     Py_XDECREF(late);
