@@ -120,6 +120,7 @@ static void leave(scope_object *self)
         bine__timer_stop(&scope->rt->timers, &scope->deadline);
     scope->body = NULL;
     scope->closed = true;
+    self->left = true;
     bine__block_leave(&self->block);
     Py_DECREF(self); /* that of the block; the caller has one */
 }
@@ -147,7 +148,8 @@ static PyObject *scope_enter(scope_object *self, PyObject *unused)
                         "this scope has been entered before; make one for each with block");
         return NULL;
     }
-    if (self->timeout_ns >= 0 && bine_scope_set_deadline(scope, self->timeout_ns) != BINE_OK)
+    if (self->timeout_ns >= 0 && !scope->cancelled &&
+        bine_scope_set_deadline(scope, self->timeout_ns) != BINE_OK)
         return PyErr_NoMemory();
     scope->body = &micro->core;
     scope->outer = micro->core.scope;
@@ -268,7 +270,6 @@ static PyObject *scope_exit(scope_object *self, PyObject *const *args, Py_ssize_
     status = await_children(scope->rt, scope);
     if (self->block.micro != NULL)
         leave(self);
-    self->left = true;
     result = conclude(self, body, error, status, body_first);
     Py_DECREF(body);
     Py_DECREF(self);
