@@ -265,6 +265,8 @@ static PyObject *scope_exit(scope_object *self, PyObject *const *args, Py_ssize_
         return bine__raise_status(NULL, BINE_ETHREAD, "a scope is left on the thread that entered it");
     Py_INCREF(self);
     Py_INCREF(body);
+    if (body != bine_micro_current())
+        leave(self); /* another closes the generator that the block is in: the body is elsewhere */
     if (error != NULL)
         bine__scope_stop(scope);
     status = await_children(scope->rt, scope);
