@@ -258,6 +258,17 @@ def test_a_child_joined_outside_too_fails_in_both_places():
     assert type(raised(t.join)) is ExceptionGroup
 
 
+def test_an_error_that_the_body_joined_stands_in_the_group_once():
+    error = ValueError(1)
+
+    def work():
+        with bine.Scope() as s:
+            s.spawn(sour, KeyError("k"))
+            s.spawn(fail, error, 1).join()
+    group = raised(work)
+    assert group.exceptions[0] is error and [type(e) for e in group.exceptions] == [ValueError, KeyError]
+
+
 def test_groups_nest_with_scopes():
     def inner():
         with bine.Scope() as s:
@@ -647,6 +658,17 @@ def test_errors_after_its_time_come_after_the_timeout():
     assert [type(e) for e in group.exceptions] == [bine.Timeout, ValueError]
 
 
+def test_an_error_of_the_body_after_its_time_comes_after_the_timeout_too():
+    def work():
+        with bine.Scope(timeout=1):
+            try:
+                bine.sleep(5)
+            finally:
+                raise ValueError(1)
+    group = raised(work)
+    assert [type(e) for e in group.exceptions] == [bine.Timeout, ValueError]
+
+
 def test_an_error_before_its_time_stops_the_clock():
     def slow():
         try:
@@ -730,13 +752,13 @@ def test_it_is_entered_before_anything_is_spawned():
 
 def test_one_cancelled_before_it_is_entered_has_a_cancelled_body():
     seen = []
-    s = bine.Scope()
-    s.cancel("early")
-    with s:
-        bine.pause()
-        seen.append("never")
+    for s in bine.Scope(), bine.Scope(timeout=5):
+        s.cancel("early")
+        with s:
+            bine.pause()
+            seen.append("never")
     assert seen == []
-    bine.pause()
+    bine.sleep(9)
 
 
 def test_repr_tells_its_state():
@@ -805,6 +827,7 @@ def test_a_micro_thread_that_ends_inside_a_generators_block_ends_its_children():
     assert seen == [1] and s.cancelled and s.alive == 0
     g.close()
     assert "cancelled" in repr(s)
+    assert "entered before" in str(raised(s.__enter__))
 
 
 def test_children_of_an_abandoned_block_that_fail_are_reported():
@@ -826,7 +849,7 @@ def test_children_of_an_abandoned_block_that_fail_are_reported():
     assert host.unhandled() == ["ValueError"]
 
 
-def test_a_block_left_by_another_micro_thread():
+def test_a_block_left_by_another_micro_thread_leaves_who_entered_it_alone():
     seen = []
 
     def generate():
@@ -836,13 +859,7 @@ def test_a_block_left_by_another_micro_thread():
     g = generate()
     next(g)
     bine.pause()
-    other = bine.spawn(g.close)
-    try:
-        other.join()
-    except bine.Cancelled:
-        pass  # it is this one whose block was cancelled
-    while not other.done:
-        bine.pause()
+    bine.spawn(g.close).join()
     assert seen == [1]
     bine.sleep(1)
 
@@ -857,7 +874,7 @@ def test_a_scope_in_a_coroutine():
             s.spawn(rest, seen, "child")
             bine.pause()
             s.cancel()
-            await s.spawn_nothing if False else bine.pause()
+            bine.pause()
         return "left"
     assert bine.spawn(work).join() == "left" and seen == [5, "child"]
 
@@ -898,13 +915,16 @@ def test_at_the_end_of_the_runtime_children_and_block_get_exit():
 
 def test_random_trees_end_whole():
     import random
-    for seed in range(60):
+    for seed in range(400):
         tree = Tree(random.Random(seed))
-        t = bine.spawn(tree.node, 3)
+        t = bine.spawn(tree.node, 4)
+        killer = bine.spawn(tree.kill, bine.current()) if seed % 2 else None
         bine.sleep(tree.random.choice([0, 1, 2, 5]))
         if tree.random.random() < 0.5:
             t.cancel()
         error = raised(t.join)
+        if killer is not None:
+            killer.join()
         assert tree.open == 0, (seed, tree.open)
         assert bine.all() == [bine.current()], (seed, bine.all())
         tree.check(error, seed)
@@ -925,8 +945,8 @@ class Tree:
     def leaf(self):
         self.open += 1
         try:
-            bine.sleep(self.random.choice([0, 1, 2, 3]))
-            if self.random.random() < 0.15:
+            self.random.choice([bine.sleep, host.sleep_in_c, self.sleep])(self.random.choice([0, 1, 2, 3]))
+            if self.random.random() < 0.05:
                 raise ValueError("leaf")
         except BaseException as error:
             if self.random.random() < 0.3:
@@ -938,20 +958,36 @@ class Tree:
         finally:
             self.open -= 1
 
+    def sleep(self, seconds):
+        """In a generator's scope, which is closed or dropped with a child inside."""
+        def generate():
+            with bine.Scope() as s:
+                s.spawn(bine.sleep, seconds + 1)
+                yield bine.sleep(seconds)
+        for _ in generate():
+            break
+
+    def kill(self, spared):
+        for _ in range(6):
+            bine.sleep(self.random.choice([0, 0.5, 1]))
+            victim = self.random.choice(bine.all())
+            if victim is not spared and victim is not bine.current():
+                victim.cancel()
+
     def node(self, depth):
         self.open += 1
         dice = self.random
         try:
             with bine.Scope(timeout=dice.choice([None, None, 1, 4])) as s:
-                for _ in range(dice.randrange(4)):
+                for _ in range(1 + dice.randrange(6)):
                     child = s.spawn(self.node, depth - 1) if depth and dice.random() < 0.5 else s.spawn(self.leaf)
-                    if dice.random() < 0.1:
+                    if dice.random() < 0.05:
                         child.cancel()
                 if dice.random() < 0.3:
                     bine.sleep(dice.choice([0, 1, 2]))
-                if dice.random() < 0.15:
+                if dice.random() < 0.05:
                     s.cancel("dice")
-                if dice.random() < 0.1:
+                if dice.random() < 0.05:
                     self.raised.append(ValueError("body"))
                     raise self.raised[-1]
                 if dice.random() < 0.2:
