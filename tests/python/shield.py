@@ -37,7 +37,8 @@ def test_waits_behind_it_go_through():
             with bine.shield(100):
                 bine.sleep(1)
                 bine.pause()
-                seen.append(host.from_thread(5))
+                bine.spawn(lambda: bine.sleep(1) or host.settle(1, 5))
+                seen.append(host.wait_for(1))
                 host.sleep_in_c(1)
                 seen.append(bine.spawn(lambda: bine.sleep(1) or 6).join())
     assert cancel_and_join(bine.spawn(work)) is bine.Cancelled
