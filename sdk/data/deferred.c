@@ -118,9 +118,11 @@ static void report_later(bine_deferred *d)
     bine__ready(d->rt, &r->job);
 }
 
+/* Whoever cancelled it needs no telling that it came to nothing; an error of a script's is another thing. */
 static bool is_untaken(const bine_deferred *d)
 {
-    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->asked && !d->taken;
+    return d->settled.state < 0 && d->settled.state != BINE_ECANCELED && !d->taken &&
+           (!d->asked || d->settled.state == BINE_ESCRIPT);
 }
 
 /* It was settled, or its last consumer went. */

@@ -292,9 +292,11 @@ void bine__endings_settle(bine_micro *micro)
 {
     while (micro->endings != NULL) {
         ending *e = micro->endings;
+        bool wanted = e->base.consumers > 0 || bine__deferred_shared(&e->base, NULL);
 
         micro->endings = e->next;
-        bine__deferred_settle(&e->base, bine__micro_outcome(micro, e->as_object));
+        bine__deferred_settle(&e->base, wanted ? bine__micro_outcome(micro, e->as_object)
+                                               : (bine__result){.state = BINE_ECANCELED});
         bine__deferred_let_go(&e->base);
     }
 }

@@ -111,6 +111,15 @@ static PyObject *call(bine_micro *self)
     return result;
 }
 
+static void abandon_blocks(bine_micro *self)
+{
+    while (self->blocks != NULL) {
+        bine__block *block = self->blocks;
+
+        block->abandon(block);
+    }
+}
+
 /* The C function's status as an exception. */
 static void raise_native(bine_micro *self, int status)
 {
@@ -130,6 +139,7 @@ static PyObject *call_native(bine_micro *self)
     int status = self->native->function(self->core.rt, self->native->user, &value);
     PyObject *result = NULL;
 
+    abandon_blocks(self); /* a shield that it left up must not hide why it ends */
     if (status != BINE_OK && !PyErr_Occurred())
         raise_native(self, status);
     if (!PyErr_Occurred())
@@ -202,8 +212,8 @@ static bool pass_on_interrupt(bine_micro *self)
 
     if (main_micro == NULL || !PyErr_GivenExceptionMatches(self->error, PyExc_KeyboardInterrupt))
         return false;
-    if (self->joiners.first != NULL)
-        return false; /* it takes its way through the joiners */
+    if (self->joiners.first != NULL || (self->core.is_child && !self->core.scope->passes_on))
+        return false; /* it takes its way through the joiners, or the with block of its scope */
     Py_XSETREF(main_micro->thrown, PyObject_CallNoArgs(PyExc_KeyboardInterrupt));
     if (main_micro->thrown == NULL) {
         PyErr_Clear();
@@ -228,15 +238,6 @@ void bine__block_leave(bine__block *block)
         at = &(*at)->outer;
     *at = block->outer;
     block->micro = NULL;
-}
-
-static void abandon_blocks(bine_micro *self)
-{
-    while (self->blocks != NULL) {
-        bine__block *block = self->blocks;
-
-        block->abandon(block);
-    }
 }
 
 static void free_native(bine_micro *self)

@@ -120,6 +120,7 @@ static void leave(scope_object *self)
         bine__timer_stop(&scope->rt->timers, &scope->deadline);
     scope->body = NULL;
     scope->closed = true;
+    self->left = true;
     bine__block_leave(&self->block);
     Py_DECREF(self); /* that of the block; the caller has one */
 }
@@ -147,7 +148,8 @@ static PyObject *scope_enter(scope_object *self, PyObject *unused)
                         "this scope has been entered before; make one for each with block");
         return NULL;
     }
-    if (self->timeout_ns >= 0 && bine_scope_set_deadline(scope, self->timeout_ns) != BINE_OK)
+    if (self->timeout_ns >= 0 && !scope->cancelled &&
+        bine_scope_set_deadline(scope, self->timeout_ns) != BINE_OK)
         return PyErr_NoMemory();
     scope->body = &micro->core;
     scope->outer = micro->core.scope;
@@ -184,7 +186,23 @@ static bool is_own_cancel(const bine_micro *body, PyObject *error)
            ((body->core.pending | body->core.kept_back) & (BINE__CANCEL | BINE__EXIT)) == 0;
 }
 
-/* The children have failed: raises them and what else there is. */
+/* Whether an exception of the body is an error of its own, that is to be told of beside others. */
+static bool is_error(PyObject *error)
+{
+    return error != NULL && !bine__is_farewell(bine__python_now, error) &&
+           !PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit);
+}
+
+/* Adds what the body raised, unless it is what a child did: it had joined that. */
+static int add_body_error(PyObject *errors, PyObject *error, bool first)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(errors); i++)
+        if (PyList_GET_ITEM(errors, i) == error)
+            return 0;
+    return PyList_Insert(errors, first ? 0 : PyList_GET_SIZE(errors), error);
+}
+
+/* More than one thing has failed, or a child: raises them together. */
 static PyObject *raise_failures(scope_object *self, PyObject *error, bool body_first)
 {
     PyObject *errors = take_failures(self->scope);
@@ -192,9 +210,8 @@ static PyObject *raise_failures(scope_object *self, PyObject *error, bool body_f
     PyObject *one = NULL;
     bool lost = errors == NULL;
 
-    if (!lost && error != NULL && !bine__is_farewell(bine__python_now, error) &&
-        !PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit))
-        lost = PyList_Insert(errors, body_first ? 0 : PyList_GET_SIZE(errors), error) != 0;
+    if (!lost && is_error(error))
+        lost = add_body_error(errors, error, body_first) != 0;
     if (!lost && self->scope->timed_out)
         lost = late == NULL || PyList_Insert(errors, 0, late) != 0;
     Py_XDECREF(late);
@@ -222,7 +239,7 @@ static PyObject *conclude(scope_object *self, const bine_micro *body, PyObject *
 {
     bine_scope *scope = self->scope;
 
-    if (scope->failed != NULL)
+    if (scope->failed != NULL || (scope->timed_out && is_error(error)))
         return raise_failures(self, error, body_first);
     if (scope->timed_out && (error == NULL || is_own_cancel(body, error)))
         return raise_timeout(scope);
@@ -248,12 +265,13 @@ static PyObject *scope_exit(scope_object *self, PyObject *const *args, Py_ssize_
         return bine__raise_status(NULL, BINE_ETHREAD, "a scope is left on the thread that entered it");
     Py_INCREF(self);
     Py_INCREF(body);
+    if (body != bine_micro_current())
+        leave(self); /* another closes the generator that the block is in: the body is elsewhere */
     if (error != NULL)
         bine__scope_stop(scope);
     status = await_children(scope->rt, scope);
     if (self->block.micro != NULL)
         leave(self);
-    self->left = true;
     result = conclude(self, body, error, status, body_first);
     Py_DECREF(body);
     Py_DECREF(self);

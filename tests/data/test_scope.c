@@ -291,6 +291,71 @@ TEST(errors_after_the_release_are_reported_too)
     close_scoped(rt);
 }
 
+TEST(an_error_that_follows_a_cancel_of_the_end_is_reported)
+{
+    bine *rt = open_scoped(NULL);
+    bine_deferred *end;
+
+    adopt(rt, "sour", 1);
+    settle(rt);
+    end = close_it();
+    CHECK_OK(bine_deferred_cancel(end));
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(end), BINE_ESCRIPT);
+    bine_deferred_release(end);
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_type(0), "ExceptionGroup");
+    forget_errors();
+    close_scoped(rt);
+}
+
+static int fail_in_c(bine *rt, void *user, bine_value **result)
+{
+    (void)rt;
+    (void)user;
+    (void)result;
+    return BINE_EIO;
+}
+
+static void release_scope(void *user)
+{
+    bine_scope_release(user);
+    scope = NULL;
+}
+
+TEST(a_scope_is_released_by_its_own_child)
+{
+    bine *rt = open_scoped(NULL);
+
+    CHECK_OK(bine_spawn(scope, fail_in_c, scope, release_scope, NULL));
+    settle(rt);
+    CHECK(scope == NULL);
+    CHECK_EQ(error_count(), 1);
+    forget_errors();
+    close_scoped(rt);
+}
+
+TEST(an_interrupt_ends_the_children_of_the_main_script_before_it)
+{
+    bine *rt = open_runtime();
+
+    start_script(rt, "import bine\n"
+                     "seen = []\n"
+                     "def rest():\n"
+                     "    try: bine.sleep(1000)\n"
+                     "    finally: seen.append('child')\n"
+                     "try:\n"
+                     "    with bine.Scope() as s: s.spawn(rest)\n"
+                     "except KeyboardInterrupt: seen.append('main')\n"
+                     "bine.sleep(1)\n");
+    settle(rt);
+    bine_interrupt(rt);
+    run_to_end(rt);
+    CHECK(script_true("seen == ['child', 'main']"));
+    close_runtime(rt);
+}
+
 /* ---- cancelling ---- */
 
 TEST(a_cancel_reaches_every_child_with_the_reason)

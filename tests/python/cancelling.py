@@ -292,3 +292,175 @@ def test_cancel_from_within_the_joiner_chain():
     bine.pause()
     assert bine.spawn(work).join() == "cancelled it"
     assert cancelled(target)
+
+
+def test_cancel_is_raised_again_at_each_wait_of_a_generator():
+    seen = []
+
+    def generate():
+        for n in range(3):
+            try:
+                bine.sleep(10)
+            except bine.Cancelled:
+                seen.append(n)
+                yield n
+
+    def work():
+        for n in generate():
+            seen.append(("got", n))
+        return "through"
+    t = bine.spawn(work)
+    bine.pause()
+    t.cancel()
+    assert t.join() == "through"
+    assert seen == [0, ("got", 0), 1, ("got", 1), 2, ("got", 2)]
+
+
+def test_a_cancel_that_leaves_a_generator_closes_it():
+    seen = []
+
+    def inner():
+        try:
+            yield 1
+            bine.sleep(10)
+        finally:
+            seen.append("inner")
+
+    def outer():
+        try:
+            yield from inner()
+        finally:
+            seen.append("outer")
+
+    def work():
+        g = outer()
+        next(g)
+        try:
+            next(g)
+        except bine.Cancelled:
+            seen.append(next(g, "exhausted"))
+            raise
+    t = bine.spawn(work)
+    bine.pause()
+    t.cancel()
+    assert cancelled(t) and seen == ["inner", "outer", "exhausted"]
+
+
+def test_with_blocks_are_left_from_the_inside_out():
+    seen = []
+
+    class Block:
+        def __init__(self, name):
+            self.name = name
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, kind, error, traceback):
+            seen.append((self.name, kind.__name__))
+            try:
+                bine.sleep(1)
+            except bine.Cancelled:
+                seen.append("refused")
+
+    def work():
+        with Block("a"), Block("b"):
+            bine.sleep(10)
+    t = bine.spawn(work)
+    bine.pause()
+    t.cancel()
+    assert cancelled(t)
+    assert seen == [("b", "Cancelled"), "refused", ("a", "Cancelled"), "refused"]
+
+
+def test_a_with_block_that_swallows_it_goes_on_to_the_next_wait():
+    import contextlib
+    seen = []
+
+    def work():
+        for n in range(3):
+            with contextlib.suppress(bine.Cancelled):
+                bine.sleep(10)
+                seen.append("never")
+            seen.append(n)
+        bine.pause()
+        seen.append("never")
+    t = bine.spawn(work)
+    bine.pause()
+    t.cancel()
+    assert cancelled(t) and seen == [0, 1, 2]
+
+
+def test_a_cancel_meets_each_callback_of_a_c_library_and_the_caller_after_it():
+    import ctypes
+    import sys
+    libc = ctypes.CDLL(None)
+    compare_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+    seen = []
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda info: seen.append(info.exc_type)
+
+    def work():
+        numbers = (ctypes.c_int * 4)(3, 1, 4, 2)
+        libc.qsort(numbers, 4, ctypes.sizeof(ctypes.c_int), compare_type(lambda a, b: bine.sleep(5) or 0))
+        seen.append("sorted")
+        bine.pause()
+        seen.append("never")
+    try:
+        other = bine.spawn(lambda: [bine.sleep(1) for _ in range(3)] and "other")
+        t = bine.spawn(work)
+        bine.sleep(1)
+        t.cancel()
+        assert cancelled(t) and other.join() == "other"
+    finally:
+        sys.unraisablehook = hook
+    assert seen[-1] == "sorted" and len(seen) > 3 and set(seen[:-1]) == {bine.Cancelled}
+
+
+def test_a_callback_of_a_c_library_that_swallows_the_cancel_sorts_on():
+    import ctypes
+    libc = ctypes.CDLL(None)
+    compare_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+
+    def compare(a, b):
+        try:
+            bine.sleep(5)
+        except bine.Cancelled:
+            pass
+        return a[0] - b[0]
+
+    def work(n):
+        numbers = (ctypes.c_int * 8)(*[(i * 5 + n) % 8 for i in range(8)])
+        libc.qsort(numbers, 8, ctypes.sizeof(ctypes.c_int), compare_type(compare))
+        return list(numbers)
+    sorting = [bine.spawn(work, n) for n in range(4)]
+    bine.sleep(7)
+    for t in sorting[::2]:
+        t.cancel()
+    assert [t.join() for t in sorting] == [list(range(8))] * 4
+
+
+def test_one_in_a_coroutine_is_cancelled_where_that_awaits():
+    seen = []
+
+    async def inner():
+        try:
+            await host.deferred(6)
+        finally:
+            seen.append("inner")
+
+    async def outer():
+        try:
+            await inner()
+        except bine.Cancelled:
+            seen.append("outer")
+            await inner_wait()
+
+    async def inner_wait():
+        bine.pause()
+        seen.append("never")
+    t = bine.spawn(outer)
+    bine.pause()
+    t.cancel()
+    assert cancelled(t) and seen == ["inner", "outer"]
+    host.settle(6)

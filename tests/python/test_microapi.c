@@ -1040,6 +1040,49 @@ TEST(one_that_returns_though_its_result_was_cancelled_resolves_it)
     close_runtime(rt);
 }
 
+TEST(an_error_of_one_whose_result_was_cancelled_is_reported)
+{
+    bine *rt = open_runtime();
+    bine_micro *micro;
+    bine_deferred *end;
+
+    run_script(rt, "import bine\n"
+                   "def f():\n"
+                   "    try: bine.sleep(9)\n"
+                   "    finally: raise KeyError('while cleaning up')\n");
+    CHECK_OK(bine_spawn_named(rt, "__main__", "f", NULL, &micro));
+    CHECK_OK(bine_micro_result(micro, &end));
+    bine_micro_release(micro);
+    settle(rt);
+    CHECK_OK(bine_deferred_cancel(end));
+    settle(rt);
+    CHECK_EQ(bine_deferred_state(end), BINE_ESCRIPT);
+    bine_deferred_release(end);
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_type(0), "KeyError");
+    forget_errors();
+    close_runtime(rt);
+}
+
+TEST(a_result_let_go_of_early_leaves_the_error_to_the_handle)
+{
+    bine *rt = open_runtime();
+    probe p = {.status = BINE_EIO};
+    bine_micro *micro = spawn(answer, &p);
+    bine_deferred *end;
+    bine_error *error;
+
+    CHECK_OK(bine_micro_result(micro, &end));
+    bine_deferred_release(end);
+    settle(rt);
+    CHECK_EQ(error_count(), 0);
+    CHECK_OK(bine_micro_error(micro, &error));
+    bine_error_free(error);
+    bine_micro_release(micro);
+    close_runtime(rt);
+}
+
 TEST(a_result_times_out_and_takes_the_micro_thread_with_it)
 {
     bine *rt = open_runtime();
