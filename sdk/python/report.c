@@ -276,9 +276,13 @@ static int add_members(owned_error *error, PyObject *members, walk *way)
         return -1;
     error->public.group = (const bine_error *const *)error->group;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(members); i++) {
-        (void)first_meeting(way, PyTuple_GET_ITEM(members, i)); /* told here in any case */
-        error->group[i] = describe(PyTuple_GET_ITEM(members, i), way);
-        if (error->group[i] == NULL)
+        PyObject *member = PyTuple_GET_ITEM(members, i);
+
+        if (!PyExceptionInstance_Check(member))
+            continue;                     /* a subclass has an attribute of that name */
+        (void)first_meeting(way, member); /* told here in any case */
+        error->group[error->public.group_count] = describe(member, way);
+        if (error->group[error->public.group_count] == NULL)
             return -1;
         error->public.group_count++;
     }

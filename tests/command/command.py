@@ -3,6 +3,7 @@
 command.py BINE CASE runs one test_... below (see tests/CMakeLists.txt). Each runs both programs
 alike and compares what comes out; nothing here waits by the clock.
 """
+import json
 import os
 import pathlib
 import re
@@ -358,6 +359,161 @@ def test_warnings_and_environment_are_heeded():
     same("-c", "import friend; print(friend.x)")
     os.environ["PYTHONUTF8"] = "1"
     same("-c", "import sys; print(sys.flags.utf8_mode)")
+
+
+# ---- tools that watch
+
+
+WATCHED = """\
+import bine
+
+def leaf(n):
+    if n > 0:
+        return leaf(n - 1)
+    return 0
+
+def child():
+    bine.pause()
+    t = bine.spawn(grandchild, 2)
+    bine.pause()
+    return t.join()
+
+def grandchild(n):
+    for _ in range(n):
+        bine.pause()
+    return leaf(3)
+
+def never():
+    return 1
+
+async def coroutine():
+    await bine.spawn(bine.pause)
+    return 2
+
+ts = [bine.spawn(child) for _ in range(3)]
+ts.append(bine.spawn(coroutine))
+assert [t.join() for t in ts] == [0, 0, 0, 2]
+"""
+
+
+def need(module):
+    """Ends the case as not run where the module is missing."""
+    if run(PYTHON, "-c", f"import {module}")[0] != 0:
+        sys.exit(77)
+
+
+def missing_lines(path):
+    """What coverage says was not run, by function."""
+    code, out, err = run(PYTHON, "-m", "coverage", "json", "-q", "-o", "-", f"--include={path}")
+    assert code == 0, (out, err)
+    (report,) = json.loads(out)["files"].values()
+    lines = pathlib.Path(path).read_text().splitlines()
+    return [lines[n - 1].strip() for n in report["missing_lines"]]
+
+
+def test_coverage_sees_what_is_spawned():
+    need("coverage")
+    path = write("watched.py", WATCHED)
+    assert run(BINE, "-m", "coverage", "run", path) == (0, "", "")
+    assert missing_lines(path) == ["return 1"]
+
+
+def test_coverage_started_in_a_script_sees_what_it_spawns():
+    need("coverage")
+    path = write("watched.py", WATCHED)
+    main = write("main.py", "import bine, coverage\n"
+                            "before = bine.spawn(lambda: bine.pause() or bine.pause())\n"
+                            "c = coverage.Coverage()\n"
+                            "c.start()\n"
+                            "import watched\n"
+                            "c.stop()\n"
+                            "c.save()\n"
+                            "before.join()\n")
+    assert run(BINE, main) == (0, "", "")
+    assert missing_lines(path) == ["return 1"]
+
+
+def test_coverage_by_branches():
+    need("coverage")
+    path = write("watched.py", WATCHED)
+    assert run(BINE, "-m", "coverage", "run", "--branch", path) == (0, "", "")
+    assert missing_lines(path) == ["return 1"]
+
+
+def test_coverage_with_a_tracer_in_python():
+    need("coverage")
+    path = write("watched.py", WATCHED)
+    assert run(BINE, "-m", "coverage", "run", "--timid", path)[:2] == (0, "")
+    assert missing_lines(path) == ["return 1"]
+
+
+def test_coverage_goes_on_when_one_fails():
+    need("coverage")
+    path = write("fails.py", "import bine\n"
+                             "def fails():\n"
+                             "    bine.pause()\n"
+                             "    raise ValueError('on purpose')\n"
+                             "def works():\n"
+                             "    bine.pause()\n"
+                             "    bine.pause()\n"
+                             "    return 1\n"
+                             "bine.spawn(fails)\n"
+                             "bine.spawn(works).join()\n")
+    code, out, err = run(BINE, "-m", "coverage", "run", path)
+    assert code == 0 and "ValueError: on purpose" in err, (code, out, err)
+    assert missing_lines(path) == []
+
+
+def profiled_calls(out):
+    """Function name -> how often it was called, of what cProfile prints."""
+    lines = re.findall(r"^ +(\d+)(?:/\d+)? .*?(?:\((\w+)\)|method '?([\w.]+).*\})$", out, re.M)
+    return {function or method: int(count) for count, function, method in lines}
+
+
+def test_cprofile_counts_the_calls_of_what_is_spawned():
+    path = write("watched.py", WATCHED)
+    code, out, err = run(BINE, "-m", "cProfile", path)
+    assert code == 0 and err == "", err
+    counts = profiled_calls(out)
+    assert counts["child"] == 3 and counts["grandchild"] == 3 and counts["leaf"] == 12, out
+    assert counts["bine.pause"] == 12 and "never" not in counts, out
+
+
+def test_pdb_as_with_python():
+    path = write("plain.py", "a = 1\n"
+                             "def f():\n"
+                             "    b = 2\n"
+                             "    return b\n"
+                             "c = f()\n"
+                             "print(a + c)\n")
+    same("-m", "pdb", path, stdin="break f\ncontinue\nwhere\nnext\np b\nreturn\nnext\ncontinue\nquit\n")
+    same("-m", "pdb", path, stdin="step\nstep\nuntil 5\nstep\nup\nargs\nquit\n")
+
+
+def test_pdb_stops_in_what_is_spawned():
+    path = write("watched.py", WATCHED)
+    commands = "break grandchild\ncontinue\np n\nclear 1\nnext\nnext\nnext\np _\ncontinue\nquit\n"
+    code, out, err = run(BINE, "-m", "pdb", path, stdin=commands)
+    assert code == 0, (out, err)
+    assert "(Pdb) 2\n" in out and "-> bine.pause()" in out and "(Pdb) 1\n" in out, out
+    assert "The program finished" in out, out
+
+
+def test_breakpoint_in_a_spawned_one():
+    path = write("stops.py", "import bine\n"
+                             "def busy():\n"
+                             "    for _ in range(9): bine.pause()\n"
+                             "def work():\n"
+                             "    breakpoint()\n"
+                             "    bine.pause()\n"
+                             "    a = 7\n"
+                             "    return a\n"
+                             "ts = [bine.spawn(busy), bine.spawn(work)]\n"
+                             "for t in ts: t.join()\n"
+                             "print('the end')\n")
+    code, out, err = run(BINE, path, stdin="next\nnext\np a\nnext\np a\ncontinue\n")
+    assert code == 0 and "the end" in out, (out, err)
+    assert "busy" not in out and "(Pdb) 7\n" in out, out
 
 
 if __name__ == "__main__":

@@ -305,3 +305,87 @@ def test_names_stacks_and_locals_leak_nothing():
         t.name = "x"
         t.join()
     check_leaks(once, 5000)
+
+
+def test_traced_ones_leak_nothing():
+    def trace(frame, event, arg):
+        return None
+
+    def once():
+        sys.settrace(trace)
+        sys.setprofile(trace)
+        t = bine.spawn(bine.pause)
+        dropped = bine.spawn(bine.pause)
+        sys.setprofile(None)
+        sys.settrace(None)
+        dropped.cancel()
+        t.join()
+    check_leaks(once, 5000)
+
+
+def test_switch_hooks_leak_nothing():
+    def fail(micro):
+        raise ValueError
+
+    def once():
+        bine.set_switch_hook(lambda micro: micro)
+        bine.spawn(bine.pause).join()
+        bine.set_switch_hook(fail)
+        bine.spawn(bine.pause).join()
+        bine.set_switch_hook(None)
+    old, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        check_leaks(once, 5000)
+    finally:
+        sys.unraisablehook = old
+
+
+def test_refused_waits_leak_nothing():
+    class Noisy:
+        def __del__(self):
+            try:
+                bine.pause()
+            except RuntimeError:
+                pass
+
+    def once():
+        Noisy()
+        noisy = Noisy()
+        noisy.self = noisy
+    check_leaks(once, 5000)
+
+
+def test_classes_with_destructors_leak_nothing():
+    def once():
+        thing = type("Noisy", (), {"__del__": lambda self: None})()
+        del thing
+    check_leaks(once, 2000)
+
+
+def test_collections_and_waits_take_turns_in_many():
+    def work(n):
+        for _ in range(20):
+            thing = Thing()
+            thing.self, thing.n = thing, n
+            bine.pause()
+            assert gc.collect(0) >= 0
+            bine.sleep(n)
+            assert thing.n == n
+        return n
+    assert [t.join() for t in [bine.spawn(work, n) for n in range(50)]] == list(range(50))
+
+
+def test_a_collection_waits_for_nobody_though_another_stands_in_a_destructor():
+    class Noisy:
+        def __del__(self):
+            bine.spawn(gc.collect)
+            gc.collect()
+            seen.append(bine.current())
+    seen = []
+    for _ in range(5):
+        noisy = Noisy()
+        noisy.self = noisy
+        del noisy
+        gc.collect()
+    bine.pause()
+    assert seen == [bine.current()] * 5
