@@ -49,8 +49,24 @@ int bine__add_exceptions(bine__python *py)
         PyExc_Exception, Py_BuildValue("{s:i,s:s}", "code", 0, "name", ""));
 }
 
+PyObject *bine__get_item(PyObject *dict, const char *key)
+{
+    PyObject *name = PyUnicode_FromString(key);
+    PyObject *item = name == NULL ? NULL : PyDict_GetItemWithError(dict, name);
+
+    Py_XDECREF(name);
+    return item;
+}
+
+PyObject *bine__imported(const char *name)
+{
+    return bine__get_item(PyImport_GetModuleDict(), name);
+}
+
 PyObject *bine__take_exception(void)
 {
+    if (PyErr_Occurred() == NULL)
+        PyErr_NoMemory(); /* CPython has lost it, as it does when memory is out */
 #if PY_VERSION_HEX >= 0x030C0000
     return PyErr_GetRaisedException();
 #else

@@ -483,13 +483,15 @@ int bine_defer(bine_call *call, bine_on_cancel on_cancel, bine_resolver **r)
 int bine_fail(bine_call *call, const char *type, const char *format, ...)
 {
     PyObject *builtins = PyEval_GetBuiltins(); /* borrowed */
-    PyObject *exception = builtins == NULL ? NULL : PyDict_GetItemString(builtins, type);
+    PyObject *exception = builtins == NULL ? NULL : bine__get_item(builtins, type);
     char message[512];
     va_list args;
 
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    if (exception == NULL && PyErr_ExceptionMatches(PyExc_MemoryError))
+        return BINE_ESCRIPT;
     if (exception == NULL || !PyExceptionClass_Check(exception)) {
         PyErr_Format(PyExc_SystemError, "%U(): the host raises '%s', which is no builtin exception: %s",
                      call->self->name, type, message);

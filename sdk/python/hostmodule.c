@@ -3,25 +3,43 @@
 
 #include <stdlib.h>
 
+static PyObject *new_module(bine__python *py, PyObject *modules, PyObject *name)
+{
+    PyObject *module = PyModule_NewObject(name);
+    int status = module == NULL ? -1 : PyDict_SetItem(py->host_modules, name, module);
+    PyObject *exception;
+
+    Py_XDECREF(module);
+    if (status != 0)
+        return NULL;
+    if (PyDict_SetItem(modules, name, module) == 0)
+        return module;
+    exception = bine__take_exception(); /* the next try is to find nothing */
+    if (PyDict_DelItem(py->host_modules, name) != 0)
+        PyErr_Clear();
+    bine__raise(exception);
+    return NULL;
+}
+
+static PyObject *find_module(bine__python *py, PyObject *name)
+{
+    PyObject *module = PyDict_GetItemWithError(py->host_modules, name);
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+
+    if (module != NULL || PyErr_Occurred() != NULL)
+        return module;
+    if (PyDict_GetItemWithError(modules, name) != NULL)
+        PyErr_Format(PyExc_ImportError, "the module '%U' exists, and is not the host's", name);
+    return PyErr_Occurred() != NULL ? NULL : new_module(py, modules, name);
+}
+
 /* The module of that name that bine_def() made (borrowed), making it if need be. */
 static PyObject *host_module(bine__python *py, const char *name)
 {
-    PyObject *module = PyDict_GetItemString(py->host_modules, name);
-    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *text = PyUnicode_FromString(name);
+    PyObject *module = text == NULL ? NULL : find_module(py, text);
 
-    if (module != NULL)
-        return module;
-    if (PyDict_GetItemString(modules, name) != NULL) {
-        PyErr_Format(PyExc_ImportError, "the module '%s' exists, and is not the host's", name);
-        return NULL;
-    }
-    module = PyModule_New(name);
-    if (module == NULL || PyDict_SetItemString(modules, name, module) != 0 ||
-        PyDict_SetItemString(py->host_modules, name, module) != 0) {
-        Py_XDECREF(module);
-        return NULL;
-    }
-    Py_DECREF(module);
+    Py_XDECREF(text);
     return module;
 }
 
@@ -65,14 +83,17 @@ static int define(bine *rt, const char *module_name, const char *signature, bine
     return status;
 }
 
-static bool is_identifier(const char *name)
+static int check_name(const char *name)
 {
     PyObject *text = PyUnicode_FromString(name);
-    bool yes = text != NULL && PyUnicode_IsIdentifier(text) == 1;
+    bool no_memory = text == NULL && PyErr_ExceptionMatches(PyExc_MemoryError);
+    bool is_name = text != NULL && PyUnicode_IsIdentifier(text) == 1;
 
     PyErr_Clear();
     Py_XDECREF(text);
-    return yes;
+    if (no_memory)
+        return bine__fail(BINE_ENOMEM, "bine_def: out of memory");
+    return is_name ? BINE_OK : bine__fail(BINE_EINVAL, "bine_def: '%s' is no name for a module", name);
 }
 
 /* Also called from host functions: those that run while the interpreter ends come too late. */
@@ -97,10 +118,9 @@ int bine_def(bine *rt, const char *module, const char *signature, bine_fn functi
     if (strpbrk(signature, "\n\r") != NULL)
         return bine__fail(BINE_EINVAL, "bine_def: %s: a signature is one line", signature);
     bine__gil_take(rt);
-    if (is_identifier(module))
+    status = check_name(module);
+    if (status == BINE_OK)
         status = define(rt, module, signature, function, user, doc);
-    else
-        status = bine__fail(BINE_EINVAL, "bine_def: '%s' is no name for a module", module);
     bine__gil_give(rt);
     return status;
 }
@@ -154,6 +174,7 @@ int bine_stubs(bine *rt, const char *module, char **out)
 {
     int status = check_open(rt, "bine_stubs");
     PyObject *object;
+    bool no_memory;
 
     if (out == NULL)
         return bine__fail(BINE_EINVAL, "bine_stubs: out is NULL");
@@ -161,11 +182,13 @@ int bine_stubs(bine *rt, const char *module, char **out)
     if (status != BINE_OK)
         return status;
     bine__gil_take(rt);
-    object = module == NULL ? NULL : PyDict_GetItemString(rt->python->host_modules, module);
+    object = module == NULL ? NULL : bine__get_item(rt->python->host_modules, module);
+    no_memory = PyErr_ExceptionMatches(PyExc_MemoryError);
+    PyErr_Clear();
     if (object != NULL)
         *out = stub_text(rt->python, object);
     bine__gil_give(rt);
-    if (object == NULL)
+    if (object == NULL && !no_memory)
         return bine__fail(BINE_EINVAL, "bine_stubs: '%s' is no module of bine_def()",
                           module == NULL ? "" : module);
     return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_stubs: out of memory");

@@ -28,12 +28,12 @@ static PyObject *base_name(PyObject *function)
  * *out: a copy of the spawner's (new), or NULL when decimal has not been imported. */
 static int copy_decimal_context(PyObject **out)
 {
-    PyObject *decimal = PyDict_GetItemString(PyImport_GetModuleDict(), "_decimal"); /* borrowed */
+    PyObject *decimal = bine__imported("_decimal"); /* borrowed */
     PyObject *context;
 
     *out = NULL;
     if (decimal == NULL)
-        return 0;
+        return PyErr_Occurred() != NULL ? -1 : 0;
     context = PyObject_CallMethod(decimal, "getcontext", NULL);
     if (context != NULL)
         *out = PyObject_CallMethod(context, "copy", NULL);
@@ -43,11 +43,11 @@ static int copy_decimal_context(PyObject **out)
 
 static int set_decimal_context(PyObject *context)
 {
-    PyObject *decimal = PyDict_GetItemString(PyImport_GetModuleDict(), "_decimal"); /* borrowed */
+    PyObject *decimal = bine__imported("_decimal"); /* borrowed */
     PyObject *none = decimal == NULL ? NULL : PyObject_CallMethod(decimal, "setcontext", "O", context);
 
     Py_XDECREF(none);
-    return decimal == NULL || none != NULL ? 0 : -1;
+    return PyErr_Occurred() != NULL ? -1 : 0;
 }
 
 /* The exception that is set goes into the coroutine, where that waits. */

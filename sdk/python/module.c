@@ -195,7 +195,7 @@ static int fill(bine *rt)
         return -1;
     if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_borrowers(rt) != 0)
         return -1;
-    py->compile = Py_XNewRef(PyDict_GetItemString(PyEval_GetBuiltins(), "compile"));
+    py->compile = Py_XNewRef(bine__get_item(PyEval_GetBuiltins(), "compile"));
     if (py->compile == NULL)
         return -1;
     return replace_recursion_limit(rt);
@@ -249,9 +249,10 @@ void bine__python_close(bine *rt)
 static bool is_living(PyObject *thread, PyObject *main, char *name, size_t size)
 {
     PyObject *daemon = PyObject_GetAttrString(thread, "daemon");
-    PyObject *label = PyObject_GetAttrString(thread, "name");
+    bool unknown = daemon == NULL && PyErr_ExceptionMatches(PyExc_MemoryError);
+    PyObject *label = daemon == NULL ? NULL : PyObject_GetAttrString(thread, "name");
     const char *text = label != NULL && PyUnicode_Check(label) ? PyUnicode_AsUTF8(label) : NULL;
-    bool living = thread != main && daemon == Py_False;
+    bool living = thread != main && (daemon == Py_False || unknown);
 
     if (living)
         snprintf(name, size, "%s", text != NULL ? text : "?");
@@ -264,7 +265,7 @@ static bool is_living(PyObject *thread, PyObject *main, char *name, size_t size)
 const char *bine__python_living_thread(bine *rt)
 {
     static char name[64];
-    PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
+    PyObject *threading = bine__imported("threading"); /* borrowed */
     PyObject *all = threading == NULL ? NULL : PyObject_CallMethod(threading, "enumerate", NULL);
     PyObject *threads = all == NULL ? NULL : PySequence_Tuple(all); /* of ours: looking runs code */
     PyObject *main = threading == NULL ? NULL : PyObject_CallMethod(threading, "main_thread", NULL);
@@ -273,6 +274,10 @@ const char *bine__python_living_thread(bine *rt)
     (void)rt;
     for (Py_ssize_t i = 0; threads != NULL && i < PyTuple_GET_SIZE(threads) && !found; i++)
         found = is_living(PyTuple_GET_ITEM(threads, i), main, name, sizeof name);
+    if (!found && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        found = true; /* not to be known: nobody is to wait for it */
+        snprintf(name, sizeof name, "?");
+    }
     PyErr_Clear();
     Py_XDECREF(main);
     Py_XDECREF(threads);

@@ -45,6 +45,11 @@ extern bine__python *bine__python_now;
 
 int bine__add_exceptions(bine__python *py);
 
+/* dict[key] (borrowed), or NULL: with an exception when memory is out, which PyDict_GetItemString() hides. */
+PyObject *bine__get_item(PyObject *dict, const char *key);
+/* A module that has been imported (borrowed), or NULL: likewise. */
+PyObject *bine__imported(const char *name);
+
 /* Takes the exception that is set (normalized, with its traceback); never NULL. */
 PyObject *bine__take_exception(void);
 /* Raises it again; the reference is taken. */

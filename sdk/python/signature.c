@@ -25,6 +25,16 @@ static unsigned kind_of_type(PyObject *type)
 
 static unsigned kinds_of_annotation(PyObject *annotation);
 
+/* New, or NULL: with an exception when memory is out. */
+static PyObject *attribute(PyObject *object, const char *name)
+{
+    PyObject *value = PyObject_GetAttrString(object, name);
+
+    if (value == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError))
+        PyErr_Clear();
+    return value;
+}
+
 /* The members of int | None. */
 static unsigned kinds_of_union(PyObject *members)
 {
@@ -49,15 +59,13 @@ static unsigned kinds_of_annotation(PyObject *annotation)
 
     if (kinds != 0)
         return kinds;
-    origin = PyObject_GetAttrString(annotation, "__origin__"); /* list[int] */
-    PyErr_Clear();
+    origin = attribute(annotation, "__origin__"); /* list[int] */
     if (origin != NULL) {
         kinds = kind_of_type(origin);
         Py_DECREF(origin);
         return kinds;
     }
-    members = PyObject_GetAttrString(annotation, "__args__");
-    PyErr_Clear();
+    members = PyErr_Occurred() != NULL ? NULL : attribute(annotation, "__args__");
     if (members != NULL && PyTuple_Check(members))
         kinds = kinds_of_union(members);
     Py_XDECREF(members);
@@ -66,6 +74,8 @@ static unsigned kinds_of_annotation(PyObject *annotation)
 
 static int refuse_annotation(const bine__function *self, PyObject *where, PyObject *annotation)
 {
+    if (PyErr_Occurred() != NULL)
+        return -1; /* it could not be looked at */
     PyErr_Format(PyExc_TypeError,
                  "the annotation %R of '%U' in %U is none of int, float, bool, str, bytes, list, dict, "
                  "object, None, nor "
@@ -90,15 +100,16 @@ static int set_param_kinds(bine__function *self, Py_ssize_t index)
 static int set_result_kinds(bine__function *self)
 {
     bine__python *py = self->rt->python;
-    PyObject *annotation = PyDict_GetItemString(self->annotations, "return"); /* borrowed */
+    PyObject *annotation = bine__get_item(self->annotations, "return"); /* borrowed */
     PyObject *origin;
     PyObject *name;
 
     self->result_kinds = KIND_OBJECT;
     if (annotation == NULL)
-        return 0;
-    origin = PyObject_GetAttrString(annotation, "__origin__");
-    PyErr_Clear();
+        return PyErr_Occurred() != NULL ? -1 : 0;
+    origin = attribute(annotation, "__origin__");
+    if (PyErr_Occurred() != NULL)
+        return -1;
     self->returns_deferred = annotation == (PyObject *)py->deferred_type ||
                              origin == (PyObject *)py->deferred_type;
     Py_XDECREF(origin);
@@ -107,7 +118,7 @@ static int set_result_kinds(bine__function *self)
     self->result_kinds = kinds_of_annotation(annotation);
     if (self->result_kinds != 0)
         return 0;
-    name = PyUnicode_FromString("return");
+    name = PyErr_Occurred() != NULL ? NULL : PyUnicode_FromString("return");
     if (name != NULL)
         refuse_annotation(self, name, annotation);
     Py_XDECREF(name);

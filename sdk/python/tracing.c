@@ -7,13 +7,14 @@
 /* ---- inheriting ---- */
 
 /* threading.settrace() and setprofile() name what starts the tracing of a thread that is new: what counts
- * frames per thread (coverage) needs a tracer of its own for each. Borrowed, or NULL. */
+ * frames per thread (coverage) needs a tracer of its own for each. Borrowed, or NULL: perhaps with an
+ * exception. */
 static PyObject *hook_for_threads(const char *name)
 {
-    PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
+    PyObject *threading = bine__imported("threading"); /* borrowed */
     PyObject *hook = threading == NULL || !PyModule_Check(threading)
                          ? NULL
-                         : PyDict_GetItemString(PyModule_GetDict(threading), name);
+                         : bine__get_item(PyModule_GetDict(threading), name);
 
     return hook == Py_None ? NULL : hook;
 }
@@ -112,10 +113,10 @@ static int tame_debuggers(PyObject *type)
 /* When the trace function is a method of a bdb.Bdb, its steps are this micro-thread's. */
 static int mind_debugger(PyObject *trace)
 {
-    PyObject *bdb = PyDict_GetItemString(PyImport_GetModuleDict(), "bdb"); /* borrowed */
+    PyObject *bdb = bine__imported("bdb"); /* borrowed */
     PyObject *self = trace != NULL && PyMethod_Check(trace) ? PyMethod_GET_SELF(trace) : NULL;
     PyObject *type = bdb == NULL || self == NULL ? NULL : PyObject_GetAttrString(bdb, "Bdb");
-    int status = 0;
+    int status = PyErr_Occurred() != NULL ? -1 : 0;
 
     if (type != NULL && PyObject_IsInstance(self, type) == 1) {
         status = tame_debuggers(type);
@@ -140,9 +141,12 @@ int bine__tracing_inherit(bine *rt, bine__tracers **out)
         return -1;
     }
     bine__tracers_get(rt->tstate, tracers);
-    replace(&tracers->trace, &tracers->trace_arg, hook_for_threads("_trace_hook"));
-    replace(&tracers->profile, &tracers->profile_arg, hook_for_threads("_profile_hook"));
     *out = tracers;
+    replace(&tracers->trace, &tracers->trace_arg, hook_for_threads("_trace_hook"));
+    if (PyErr_Occurred() == NULL)
+        replace(&tracers->profile, &tracers->profile_arg, hook_for_threads("_profile_hook"));
+    if (PyErr_Occurred() != NULL)
+        return -1;
     return tracers->trace == NULL ? 0 : mind_debugger(tracers->trace_arg);
 }
 
