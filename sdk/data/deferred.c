@@ -173,17 +173,20 @@ void bine__deferreds_end(bine *rt)
 
 /* ---- settling ---- */
 
-/* What a cancel comes to: the producer has dropped it, or nothing was said. Why it was cancelled says more.
- */
+/* Its end was wanted, and no more has been said than that it came: why it was wanted says more. */
 static void mind_cancel(bine_deferred *d, bine__result *r)
 {
-    if (r->state != BINE_ECANCELED && (r->state != BINE_EBROKEN || r->message != NULL))
+    bool dropped = r->state == BINE_EBROKEN && r->message == NULL;
+
+    if (r->state != BINE_ECANCELED && !dropped)
         return;
-    bine__result_free(r);
-    *r = d->instead;
-    d->instead = (bine__result){0};
-    if (r->state == 0)
+    if (d->instead.state != 0) {
+        bine__result_free(r);
+        *r = d->instead;
+        d->instead = (bine__result){0};
+    } else {
         r->state = BINE_ECANCELED;
+    }
 }
 
 /* Inlined by force: a result that has just been written field by field is slow to be read as a whole. */
@@ -193,7 +196,7 @@ __attribute__((always_inline)) static inline void settle(bine_deferred *d, bine_
         bine__result_free(&r);
         return;
     }
-    if (d->cancelling && r.state < 0)
+    if (d->asked && r.state < 0)
         mind_cancel(d, &r);
     d->settled = r;
     if (d->listed)

@@ -334,16 +334,16 @@ TEST(bad_arguments_are_refused_by_name)
 /* ---- from other threads ---- */
 
 #define PRODUCERS 8
-#define ITEMS 20000
 
+static int64_t items; /* of each producer */
 static atomic_size_t running;
 
 static void produce(size_t index)
 {
-    for (int64_t i = 0; i < ITEMS; i++) {
+    for (int64_t i = 0; i < items; i++) {
         int status;
 
-        while ((status = bine_try_put(writer, bine_value_i64((int64_t)index * ITEMS + i))) == BINE_EAGAIN)
+        while ((status = bine_try_put(writer, bine_value_i64((int64_t)index * items + i))) == BINE_EAGAIN)
             sched_yield();
         CHECK_OK(status);
     }
@@ -371,8 +371,8 @@ static int consume(bine *unused, void *user, bine_value **result)
     while ((status = bine_get(reader, -1, &value)) == BINE_OK) {
         int64_t n = bine_value_as_i64(value);
 
-        CHECK_EQ(n % ITEMS, next[n / ITEMS]);
-        next[n / ITEMS]++;
+        CHECK_EQ(n % items, next[n / items]);
+        next[n / items]++;
         (*total)++;
         bine_value_free(value);
     }
@@ -380,29 +380,30 @@ static int consume(bine *unused, void *user, bine_value **result)
     return BINE_OK;
 }
 
-static void eight_producers(size_t capacity)
+static void eight_producers(size_t capacity, int64_t each)
 {
     pthread_t thread;
     size_t total = 0;
 
+    items = each;
     open_pipe(capacity);
     atomic_store(&running, PRODUCERS);
     run(consume, (intptr_t)&total);
     CHECK_EQ(pthread_create(&thread, NULL, all_producers, NULL), 0);
     CHECK_EQ(bine_run(rt, BINE_RUN_DEFAULT), 0); /* a lost wake-up would leave it waiting */
     CHECK_EQ(pthread_join(thread, NULL), 0);
-    CHECK_EQ(total, PRODUCERS * ITEMS);
+    CHECK_EQ(total, PRODUCERS * items);
     close_pipe();
 }
 
 TEST(eight_threads_put_and_each_keeps_its_order)
 {
-    eight_producers(64);
+    eight_producers(64, 20000);
 }
 
 TEST(eight_threads_meet_one_reader)
 {
-    eight_producers(0);
+    eight_producers(0, 300);
 }
 
 static void put_late(size_t index)
