@@ -99,6 +99,16 @@ static void free_steps(void *user)
     free(s);
 }
 
+/* Whether a step may wait for what it returned: a new error if that would be for ever. */
+static int check_returned(const bine__python *py, PyObject *result)
+{
+    if (!Py_IS_TYPE(result, py->deferred_type) ||
+        !bine__micro_awaited_by(bine_micro_current(), ((deferred_object *)result)->deferred))
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the Deferred that the step returned waits for the step itself");
+    return -1;
+}
+
 /* step(function, argument): what a step's micro-thread runs. A deferred or micro-thread that the function
  * returns is waited for. */
 static PyObject *run_step(PyObject *unused, PyObject *const *args, Py_ssize_t nargs)
@@ -111,6 +121,10 @@ static PyObject *run_step(PyObject *unused, PyObject *const *args, Py_ssize_t na
     while (result != NULL && (Py_IS_TYPE(result, py->deferred_type) || Py_IS_TYPE(result, py->micro_type))) {
         const char *wait = Py_IS_TYPE(result, py->deferred_type) ? "wait" : "join";
 
+        if (check_returned(py, result) != 0) {
+            Py_DECREF(result);
+            return NULL;
+        }
         Py_SETREF(result, PyObject_CallMethod(result, wait, NULL));
     }
     return result;
