@@ -429,6 +429,11 @@ bine_value *bine_value_retain(const bine_value *v)
     return v == NULL ? NULL : bine__value_share((bine_value *)(uintptr_t)v);
 }
 
+bool bine__value_unshared(const bine_value *v)
+{
+    return !is_static(v) && atomic_load_explicit(&v->holds, memory_order_acquire) == 1;
+}
+
 static bool drop_hold(bine_value *v)
 {
     if (is_static(v))

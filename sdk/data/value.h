@@ -7,6 +7,9 @@
 /* One more hold on the same value, which is read-only from now on. Ends with bine_value_free(). */
 bine_value *bine__value_share(bine_value *v);
 
+/* Whether nobody else has a hold on it. */
+bool bine__value_unshared(const bine_value *v);
+
 /* A value of kind BINE_POINTER or BINE_OBJECT; `destroy` is called at once when memory is out. */
 bine_value *bine__value_holder(bine_kind kind, void *address, const char *type, bine_free destroy);
 

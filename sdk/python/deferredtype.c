@@ -2,6 +2,8 @@
 #include "python/microthread.h"
 #include "python/python.h"
 
+#include "data/value.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -97,6 +99,16 @@ static void free_steps(void *user)
     free(s);
 }
 
+/* Whether a step may wait for what it returned: a new error if that would be for ever. */
+static int check_returned(const bine__python *py, PyObject *result)
+{
+    if (!Py_IS_TYPE(result, py->deferred_type) ||
+        !bine__micro_awaited_by(bine_micro_current(), ((deferred_object *)result)->deferred))
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the Deferred that the step returned waits for the step itself");
+    return -1;
+}
+
 /* step(function, argument): what a step's micro-thread runs. A deferred or micro-thread that the function
  * returns is waited for. */
 static PyObject *run_step(PyObject *unused, PyObject *const *args, Py_ssize_t nargs)
@@ -109,6 +121,10 @@ static PyObject *run_step(PyObject *unused, PyObject *const *args, Py_ssize_t na
     while (result != NULL && (Py_IS_TYPE(result, py->deferred_type) || Py_IS_TYPE(result, py->micro_type))) {
         const char *wait = Py_IS_TYPE(result, py->deferred_type) ? "wait" : "join";
 
+        if (check_returned(py, result) != 0) {
+            Py_DECREF(result);
+            return NULL;
+        }
         Py_SETREF(result, PyObject_CallMethod(result, wait, NULL));
     }
     return result;
@@ -206,10 +222,24 @@ static PyObject *deferred_repr(deferred_object *self)
                                                                   : "rejected");
 }
 
+/* An exception raised here holds the frames it went through, and they often this. What it was settled with
+ * is seen by the collector when this object is its only holder; one with a rejection that nobody took yet
+ * is not: that will be reported. */
+static int deferred_traverse(deferred_object *self, visitproc visit, void *arg)
+{
+    const bine_deferred *d = self->deferred;
+
+    Py_VISIT(Py_TYPE(self));
+    if (atomic_load(&d->holds) == 1 && d->settled.value != NULL && bine__value_unshared(d->settled.value))
+        Py_VISIT(bine__value_object(d->settled.value));
+    return 0;
+}
+
 static void deferred_dealloc(deferred_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
+    PyObject_GC_UnTrack(self);
     bine_deferred_release(self->deferred);
     type->tp_free(self);
     Py_DECREF(type);
@@ -217,7 +247,7 @@ static void deferred_dealloc(deferred_object *self)
 
 PyObject *bine__deferred_object(bine__python *py, bine_deferred *d)
 {
-    deferred_object *self = PyObject_New(deferred_object, py->deferred_type);
+    deferred_object *self = PyObject_GC_New(deferred_object, py->deferred_type);
 
     if (self == NULL) {
         bine_deferred_release(d);
@@ -225,6 +255,7 @@ PyObject *bine__deferred_object(bine__python *py, bine_deferred *d)
     }
     self->rt = bine__here;
     self->deferred = d;
+    PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
@@ -253,6 +284,7 @@ static PyGetSetDef deferred_getset[] = {
 
 static PyType_Slot deferred_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("A result that the host will bring. It can be awaited, which is wait().")},
+    {Py_tp_traverse, deferred_traverse},
     {Py_tp_dealloc, deferred_dealloc},
     {Py_tp_repr, deferred_repr},
     {Py_tp_methods, deferred_methods},
@@ -264,7 +296,8 @@ static PyType_Slot deferred_slots[] = {
 static PyType_Spec deferred_spec = {
     .name = "bine.Deferred",
     .basicsize = sizeof(deferred_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
     .slots = deferred_slots,
 };
 

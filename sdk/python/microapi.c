@@ -288,6 +288,14 @@ bine_deferred *bine__micro_ending(bine_micro *micro, bool as_object)
     return &e->base;
 }
 
+bool bine__micro_awaited_by(bine_micro *micro, bine_deferred *d)
+{
+    for (ending *e = micro->endings; e != NULL; e = e->next)
+        if (bine__depends(d, &e->base))
+            return true;
+    return false;
+}
+
 void bine__endings_settle(bine_micro *micro)
 {
     while (micro->endings != NULL) {

@@ -65,6 +65,9 @@ struct bine__result bine__micro_outcome(bine_micro *micro, bool as_object);
 
 /* A deferred for its end (new), or NULL with a message when memory is out. */
 bine_deferred *bine__micro_ending(bine_micro *micro, bool as_object);
+
+/* Whether `d` waits, by steps and groups, for the end of `micro`. */
+bool bine__micro_awaited_by(bine_micro *micro, bine_deferred *d);
 /* It has ended: settles those. */
 void bine__endings_settle(bine_micro *micro);
 

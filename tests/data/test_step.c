@@ -1659,3 +1659,299 @@ TEST(a_hosts_thread_with_little_stack_follows_and_follows)
 {
     on_a_small_stack(follows);
 }
+
+/* ---- at random ---- */
+
+enum { SLOTS = 48, PRODUCERS = 48, ROUNDS = 400, OPERATIONS = 400 };
+
+/* A handle; when it is let go of, it is known whether that is to be reported. */
+typedef struct slot {
+    bine_deferred *deferred;
+    int state;  /* as it was last seen */
+    bool asked; /* for its end: what it is rejected with may be news or not */
+} slot;
+
+typedef struct producer {
+    bine_resolver *resolver;
+} producer;
+
+static slot slots[SLOTS];
+static producer producers[PRODUCERS];
+static uint64_t seed = 20081117;
+static size_t to_report;
+static bool quiet; /* the round ends: nothing new begins */
+
+static unsigned below(unsigned limit)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (unsigned)((seed >> 33) % limit);
+}
+
+static int swallow(bine_step *step, void *user)
+{
+    (void)step;
+    (void)user;
+    return BINE_OK;
+}
+
+static void let_go(slot *s)
+{
+    bine_deferred *d = s->deferred;
+    int state;
+
+    s->deferred = NULL;
+    if (d == NULL)
+        return;
+    state = bine_deferred_state(d);
+    if (state == 0 || s->asked)
+        CHECK_OK(bine_then(d, swallow, swallow, new_thing("end"), release_thing, NULL));
+    else if (state < 0 && state != BINE_ECANCELED && !bine_deferred_handled(d))
+        to_report++;
+    bine_deferred_release(d);
+}
+
+/* Into a slot, the one there is let go of. */
+static void keep(bine_deferred *d)
+{
+    slot *s = &slots[below(SLOTS)];
+
+    let_go(s);
+    *s = (slot){.deferred = d};
+}
+
+static void settle_producer(producer *p)
+{
+    bine_resolver *r = p->resolver;
+    int result = BINE_OK;
+
+    p->resolver = NULL;
+    if (r == NULL)
+        return;
+    switch (below(4)) {
+    case 0:
+        result = bine_reject(r, -1500 - (int)below(3), "at random");
+        break;
+    case 1:
+        bine_resolver_drop(r);
+        break;
+    case 2:
+        result = bine_resolve(r, bine_value_i64(1));
+        break;
+    default:
+        result = bine_resolve(r, counted());
+    }
+    CHECK(result == BINE_OK || result == BINE_ESETTLED);
+}
+
+static void cancel_at_random(bine_resolver *r, void *user)
+{
+    producer *p = user;
+
+    CHECK(p->resolver == r);
+    switch (below(4)) {
+    case 0:
+        break; /* the resolver is consumed later */
+    case 1:
+        p->resolver = NULL;
+        CHECK_OK(bine_reject(r, BINE_ECANCELED, "as it was told"));
+        break;
+    default:
+        settle_producer(p);
+    }
+}
+
+static bine_deferred *new_plain(bine *rt)
+{
+    producer *p = &producers[below(PRODUCERS)];
+    bine_deferred *d;
+
+    settle_producer(p);
+    CHECK_OK(bine_deferred_new(rt, cancel_at_random, p, &d, &p->resolver));
+    return d;
+}
+
+static bine_deferred *some(void)
+{
+    for (size_t i = below(SLOTS), n = 0; n < SLOTS; n++, i = (i + 1) % SLOTS)
+        if (slots[i].deferred != NULL)
+            return slots[i].deferred;
+    return NULL;
+}
+
+static void operate(bine *rt);
+
+static int act(bine_step *step, void *user)
+{
+    bine *rt = bine_step_runtime(step);
+    bine_deferred *d;
+    int result;
+
+    CHECK(((const thing *)user)->name != NULL);
+    for (unsigned i = below(3); i > 0 && !quiet; i--)
+        operate(rt);
+    for (unsigned i = below(8) == 0 && !quiet ? 1 + below(3) : 0; i > 0; i--)
+        CHECK_OK(bine_step_push(step, below(4) ? act : NULL, below(4) ? act : NULL, new_thing("pushed"),
+                                release_thing));
+    switch (below(8)) {
+    case 0:
+        return bine_step_return(step, counted());
+    case 1:
+        return bine_step_reject(step, -1600, "a step's");
+    case 2:
+        return bine_step_code(step);
+    case 3:
+        return -1700;
+    case 4:
+        CHECK_OK(bine_step_return(step, counted()));
+        return -1800;
+    case 5:
+    case 6:
+        d = below(4) == 0 && !quiet ? new_plain(rt) : bine_deferred_retain(some());
+        if (d == NULL)
+            return BINE_OK;
+        result = bine_step_follow(step, d);
+        CHECK(result == BINE_OK || result == BINE_EINVAL);
+        return BINE_OK;
+    default:
+        return BINE_OK;
+    }
+}
+
+static void make_group(bine *rt)
+{
+    bine_deferred *members[5];
+    bine_deferred *group;
+    size_t count = 0;
+
+    for (unsigned i = 1 + below(5); i > 0; i--)
+        if ((members[count] = some()) != NULL)
+            count++;
+    if (count == 0)
+        return;
+    switch (below(3)) {
+    case 0:
+        CHECK_OK(bine_all(rt, members, count, &group));
+        break;
+    case 1:
+        CHECK_OK(bine_any(rt, members, count, &group));
+        break;
+    default:
+        CHECK_OK(bine_settle(rt, members, count, &group));
+    }
+    keep(group);
+}
+
+static void operate(bine *rt)
+{
+    slot *s = &slots[below(SLOTS)];
+
+    switch (below(10)) {
+    case 0:
+    case 1:
+        keep(new_plain(rt));
+        break;
+    case 2:
+        settle_producer(&producers[below(PRODUCERS)]);
+        break;
+    case 3:
+    case 4:
+    case 5:
+        if (s->deferred != NULL)
+            keep(then(s->deferred, below(5) ? act : NULL, below(5) ? act : NULL, new_thing("then")));
+        break;
+    case 6:
+        make_group(rt);
+        break;
+    case 7:
+        let_go(s);
+        break;
+    case 8:
+        if (s->deferred != NULL && bine_deferred_cancel(s->deferred) == BINE_OK)
+            s->asked = true;
+        break;
+    default:
+        if (s->deferred != NULL && bine_deferred_timeout(s->deferred, (int)below(20) - 2) == BINE_OK)
+            s->asked = true;
+    }
+}
+
+/* A result once there stays. */
+static void look_at_slots(void)
+{
+    for (size_t i = 0; i < SLOTS; i++) {
+        slot *s = &slots[i];
+
+        if (s->deferred == NULL)
+            continue;
+        CHECK(s->state == 0 || s->state == bine_deferred_state(s->deferred));
+        s->state = bine_deferred_state(s->deferred);
+    }
+}
+
+static void end_round(bine *rt)
+{
+    quiet = true;
+    for (size_t i = 0; i < PRODUCERS; i++)
+        settle_producer(&producers[i]);
+    settle(rt);
+    crank(100);
+    settle(rt);
+    look_at_slots();
+    for (size_t i = 0; i < SLOTS; i++) {
+        CHECK(slots[i].deferred == NULL || slots[i].state != 0);
+        let_go(&slots[i]);
+    }
+    settle(rt);
+    quiet = false;
+}
+
+TEST(whatever_is_done_everything_settles_and_is_let_go_of_once)
+{
+    bine *rt = open_runtime();
+    bine_stats stats = {.struct_size = sizeof stats};
+
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < OPERATIONS; i++) {
+            operate(rt);
+            if (below(4) == 0) {
+                CHECK_OK(bine_tick(rt, below(2) ? -1 : 0, NULL));
+                look_at_slots();
+            }
+            crank(below(3));
+        }
+        end_round(rt);
+        CHECK_OK(bine_get_stats(rt, &stats));
+        CHECK_EQ(stats.deferreds, 0);
+        CHECK_EQ(stats.timers, 0);
+        CHECK_EQ(live, 0);
+        CHECK_EQ(atomic_load(&destroyed), made);
+        CHECK_EQ(error_count(), to_report);
+    }
+    CHECK(to_report > 0);
+    forget_errors();
+    finish(rt);
+}
+
+TEST(whatever_is_under_way_is_let_go_of_once_at_the_close)
+{
+    bine *rt = open_runtime();
+
+    for (int i = 0; i < 20 * OPERATIONS; i++) {
+        operate(rt);
+        if (below(16) == 0)
+            CHECK_OK(bine_tick(rt, -1, NULL));
+        crank(below(2));
+    }
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(live, 0);
+    for (size_t i = 0; i < PRODUCERS; i++) {
+        int result = BINE_ECLOSED;
+
+        if (producers[i].resolver != NULL)
+            result = bine_resolve(producers[i].resolver, counted());
+        CHECK(result == BINE_ECLOSED || result == BINE_ESETTLED); /* one that was cancelled before */
+    }
+    for (size_t i = 0; i < SLOTS; i++)
+        bine_deferred_release(slots[i].deferred);
+    CHECK_EQ(atomic_load(&destroyed), made);
+}
