@@ -378,6 +378,21 @@ TEST(a_cancel_reaches_every_child_with_the_reason)
     close_scoped(rt);
 }
 
+TEST(a_reason_that_is_no_utf8_is_still_a_cancel)
+{
+    bine *rt = open_scoped("\xff");
+    bine_micro *micro = start(rt, "rest", 1);
+
+    CHECK_OK(bine_scope_adopt(scope, micro));
+    settle(rt);
+    bine_scope_cancel(scope, "caf\xe9");
+    settle(rt);
+    CHECK_STATUS(bine_micro_status(micro), BINE_ECANCELED);
+    CHECK(script_true("seen[0] == (1, 'Cancelled', 'caf\\ufffd')"));
+    bine_micro_release(micro);
+    close_scoped(rt);
+}
+
 TEST(finally_blocks_may_wait_behind_a_shield_and_the_close_waits_for_them)
 {
     bine *rt = open_scoped(NULL);
