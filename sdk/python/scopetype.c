@@ -239,7 +239,8 @@ static PyObject *conclude(scope_object *self, const bine_micro *body, PyObject *
 {
     bine_scope *scope = self->scope;
 
-    if (scope->failed != NULL || (scope->timed_out && is_error(error)))
+    if (scope->failed != NULL || (scope->timed_out && is_error(error) &&
+                                  !PyErr_GivenExceptionMatches(error, bine__python_now->timeout_error)))
         return raise_failures(self, error, body_first);
     if (scope->timed_out && (error == NULL || is_own_cancel(body, error)))
         return raise_timeout(scope);
