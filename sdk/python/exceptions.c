@@ -175,17 +175,28 @@ PyObject *bine__raise_status(bine *rt, int status, const char *message)
     return NULL;
 }
 
+/* Whatever bytes a host has given as the reason: it must be a Cancelled. */
+static void raise_cancelled(const bine__python *py, const char *reason)
+{
+    PyObject *text;
+
+    if (reason == NULL)
+        reason = "the micro-thread was cancelled";
+    text = PyUnicode_DecodeUTF8(reason, (Py_ssize_t)strlen(reason), "replace");
+    PyErr_Clear();
+    PyErr_SetObject(py->cancelled, text);
+    Py_XDECREF(text);
+}
+
 PyObject *bine__raise_pending(bine *rt)
 {
     bine_micro *micro = bine_micro_current();
     unsigned pending = micro == NULL || PyErr_Occurred() ? 0 : micro->core.pending;
 
-    const char *reason = pending & BINE__CANCEL ? bine__scope_reason(&micro->core) : NULL;
-
     if (pending & BINE__EXIT) {
         PyErr_SetString(rt->python->exit, "the host shuts its scripts down");
     } else if (pending & BINE__CANCEL) {
-        PyErr_SetString(rt->python->cancelled, reason != NULL ? reason : "the micro-thread was cancelled");
+        raise_cancelled(rt->python, bine__scope_reason(&micro->core));
     } else if (micro != NULL && micro->thrown != NULL) {
         PyObject *thrown = micro->thrown;
 

@@ -239,7 +239,8 @@ static PyObject *conclude(scope_object *self, const bine_micro *body, PyObject *
 {
     bine_scope *scope = self->scope;
 
-    if (scope->failed != NULL || (scope->timed_out && is_error(error)))
+    if (scope->failed != NULL || (scope->timed_out && is_error(error) &&
+                                  !PyErr_GivenExceptionMatches(error, bine__python_now->timeout_error)))
         return raise_failures(self, error, body_first);
     if (scope->timed_out && (error == NULL || is_own_cancel(body, error)))
         return raise_timeout(scope);
@@ -248,6 +249,16 @@ static PyObject *conclude(scope_object *self, const bine_micro *body, PyObject *
     if (status != BINE_OK)
         return bine__raise_status(scope->rt, status, NULL);
     Py_RETURN_FALSE;
+}
+
+/* Whether the running micro-thread is among those that the scope waits for, however far down. */
+static bool is_inside(const bine_scope *scope)
+{
+    const bine__micro *micro = scope->rt->current;
+
+    while (micro != NULL && micro->scope != NULL && micro->scope != scope)
+        micro = micro->scope->body;
+    return micro != NULL && micro->scope == scope;
 }
 
 static PyObject *scope_exit(scope_object *self, PyObject *const *args, Py_ssize_t nargs)
@@ -263,6 +274,9 @@ static PyObject *scope_exit(scope_object *self, PyObject *const *args, Py_ssize_
         Py_RETURN_FALSE;
     if (scope->rt != bine__here)
         return bine__raise_status(NULL, BINE_ETHREAD, "a scope is left on the thread that entered it");
+    if (is_inside(scope))
+        return bine__raise_status(NULL, BINE_EBUSY,
+                                  "a scope's end is not to be waited for by who belongs to it");
     Py_INCREF(self);
     Py_INCREF(body);
     if (body != bine_micro_current())

@@ -378,6 +378,21 @@ TEST(a_cancel_reaches_every_child_with_the_reason)
     close_scoped(rt);
 }
 
+TEST(a_reason_that_is_no_utf8_is_still_a_cancel)
+{
+    bine *rt = open_scoped("\xff");
+    bine_micro *micro = start(rt, "rest", 1);
+
+    CHECK_OK(bine_scope_adopt(scope, micro));
+    settle(rt);
+    bine_scope_cancel(scope, "caf\xe9");
+    settle(rt);
+    CHECK_STATUS(bine_micro_status(micro), BINE_ECANCELED);
+    CHECK(script_true("seen[0] == (1, 'Cancelled', 'caf\\ufffd')"));
+    bine_micro_release(micro);
+    close_scoped(rt);
+}
+
 TEST(finally_blocks_may_wait_behind_a_shield_and_the_close_waits_for_them)
 {
     bine *rt = open_scoped(NULL);
@@ -982,4 +997,161 @@ TEST(an_error_nobody_asked_for_is_reported_at_the_close_of_the_runtime)
     CHECK_EQ(error_count(), 1);
     CHECK_STR(error_type(0), "ValueError");
     bine_scope_release(scope);
+}
+
+/* ---- as the dice fall ---- */
+
+#define OBJECTS 8
+
+/* An object of the host's that scripts live in and wait for. */
+typedef struct object {
+    bine_scope *scope; /* NULL: it is not there */
+    bine_deferred *end;
+    bine_deferred *bound;
+    bine_resolver *resolver;
+} object;
+
+static uint64_t dice_state = 12345;
+static int started;
+static int ended_c;
+
+static uint32_t dice(uint32_t sides)
+{
+    dice_state = dice_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(dice_state >> 33) % sides;
+}
+
+static void has_ended(void *user)
+{
+    (void)user;
+    ended_c++;
+}
+
+/* Waits for the thing of the object, and cleans up. */
+static int wait_and_clean(bine *rt, void *user, bine_value **result)
+{
+    int status = bine_wait(user, dice(2) == 0 ? -1 : (int64_t)dice(3) * SECOND, NULL);
+
+    (void)rt;
+    (void)result;
+    if (status == BINE_ECANCELED && dice(2) == 0) {
+        CHECK_OK(bine_shield_begin(2 * SECOND));
+        CHECK_OK(bine_sleep((int64_t)dice(2) * SECOND));
+        if (dice(2) == 0)
+            bine_shield_end();
+    }
+    return status == BINE_ETIMEDOUT || status == BINE_EBROKEN ? BINE_OK : status;
+}
+
+static void free_bound(void *user)
+{
+    bine_deferred_release(user);
+    has_ended(NULL);
+}
+
+static void make_object(bine *rt, object *o)
+{
+    CHECK_OK(bine_scope_new(rt, dice(2) == 0 ? "thing" : NULL, &o->scope));
+    CHECK_OK(bine_deferred_new(rt, NULL, NULL, &o->bound, &o->resolver));
+    CHECK_OK(bine_scope_bind(o->scope, o->resolver));
+}
+
+static void populate(bine *rt, object *o)
+{
+    static const char *const functions[] = {"rest",     "fail",     "fail_later", "sour",
+                                            "stubborn", "shielded", "well"};
+    bine_micro *micro;
+
+    if (dice(3) == 0) {
+        started++;
+        bine_spawn(o->scope, wait_and_clean, bine_deferred_retain(o->bound), free_bound, NULL);
+        return;
+    }
+    micro = start(rt, functions[dice(7)], 0);
+    (void)bine_scope_adopt(o->scope, micro);
+    if (dice(4) == 0)
+        CHECK_OK(bine_micro_cancel(micro));
+    bine_micro_release(micro);
+}
+
+/* Lets go of all, in whatever order. */
+static void drop(object *o)
+{
+    switch (dice(3)) {
+    case 0:
+        bine_resolver_drop(o->resolver);
+        bine_scope_release(o->scope);
+        break;
+    case 1:
+        bine_scope_release(o->scope);
+        (void)bine_resolve(o->resolver, bine_value_nil());
+        break;
+    default:
+        bine_scope_cancel(o->scope, "gone");
+        bine_resolver_drop(o->resolver);
+        bine_scope_release(o->scope);
+    }
+    bine_deferred_release(o->end);
+    bine_deferred_release(o->bound);
+    *o = (object){0};
+}
+
+static void play(bine *rt, object *o)
+{
+    if (o->scope == NULL) {
+        make_object(rt, o);
+        return;
+    }
+    switch (dice(12)) {
+    case 0:
+        drop(o);
+        break;
+    case 1:
+        if (o->end == NULL)
+            CHECK_OK(bine_scope_close(o->scope, &o->end));
+        break;
+    case 2:
+        bine_scope_cancel(o->scope, dice(2) == 0 ? "dice" : NULL);
+        break;
+    case 3:
+        (void)bine_scope_set_deadline(o->scope, (int64_t)dice(4) * SECOND - SECOND);
+        break;
+    case 4:
+        if (o->end != NULL)
+            (void)bine_deferred_cancel(o->end);
+        break;
+    case 5:
+        crank((int64_t)dice(3) * SECOND);
+        break;
+    case 6:
+    case 7:
+        CHECK_OK(bine_tick(rt, dice(2) == 0 ? -1 : 0, NULL));
+        break;
+    default:
+        populate(rt, o);
+    }
+}
+
+TEST(objects_come_and_go_as_the_dice_fall)
+{
+    bine *rt = open_scoped(NULL);
+    object objects[OBJECTS] = {0};
+
+    for (int i = 0; i < 20000; i++)
+        play(rt, &objects[dice(OBJECTS)]);
+    for (int i = 0; i < OBJECTS; i++)
+        if (objects[i].scope != NULL)
+            drop(&objects[i]);
+    run_to_end(rt);
+    CHECK_EQ(started, ended_c);
+    bine_python_enter(rt);
+    PyGC_Collect();
+    bine_python_leave(rt);
+    settle(rt);
+    for (size_t i = 0; i < error_count(); i++)
+        CHECK(strstr("ExceptionGroup ValueError KeyError bine.HostError bine.Timeout", error_type(i)) !=
+              NULL);
+    CHECK(error_count() > 100);
+    forget_errors();
+    close_scoped(rt);
 }

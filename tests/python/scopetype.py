@@ -669,6 +669,15 @@ def test_an_error_of_the_body_after_its_time_comes_after_the_timeout_too():
     assert [type(e) for e in group.exceptions] == [bine.Timeout, ValueError]
 
 
+def test_nested_scopes_whose_time_is_over_at_once_raise_one_timeout():
+    def work():
+        with bine.Scope(timeout=2):
+            with bine.Scope(timeout=2) as s:
+                s.spawn(rest)
+    assert type(raised(work)) is bine.Timeout
+    bine.sleep(5)
+
+
 def test_an_error_before_its_time_stops_the_clock():
     def slow():
         try:
@@ -862,6 +871,31 @@ def test_a_block_left_by_another_micro_thread_leaves_who_entered_it_alone():
     bine.spawn(g.close).join()
     assert seen == [1]
     bine.sleep(1)
+
+
+def test_who_belongs_to_a_scope_cannot_wait_for_its_end():
+    seen = []
+
+    def generate():
+        with bine.Scope() as s:
+            box.append(s)
+            yield s
+
+    def inside(depth):
+        if depth:
+            with bine.Scope() as s:
+                s.spawn(inside, depth - 1)
+            return
+        seen.append(str(raised(box[0].__exit__, None, None, None)))
+        seen.append(type(raised(g.close)))
+        bine.pause()
+    for depth in range(3):
+        box = []
+        g = generate()
+        t = next(g).spawn(inside, depth)
+        t.join()
+        box[0].__exit__(None, None, None)
+    assert seen == ["a scope's end is not to be waited for by who belongs to it", RuntimeError] * 3
 
 
 def test_a_scope_in_a_coroutine():
