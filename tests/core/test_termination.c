@@ -697,6 +697,34 @@ TEST(late_calls_after_abandoning_are_refused)
     CHECK_STATUS(bine_open(&config, &again), BINE_ESTARTED);
 }
 
+static void post_late(void *unused)
+{
+    (void)unused;
+    CHECK_STATUS(bine_post(old, count_run, NULL, count_release), BINE_ECLOSED);
+    bine_interrupt(old);
+}
+
+TEST(late_posts_and_interrupts_after_abandoning_are_refused)
+{
+    old = open_runtime();
+    start_script(old, "import bine; bine.sleep(1000)");
+    settle(old);
+    CHECK_OK(bine_close_abandon(old));
+    post_late(NULL);
+    CHECK_EQ(released, 1);
+    in_thread(post_late, NULL);
+    CHECK_EQ(released, 2);
+    CHECK_EQ(ran, 0);
+}
+
+TEST(a_late_interrupt_after_the_close_does_nothing)
+{
+    bine *rt = open_runtime();
+
+    CHECK_OK(bine_close(rt));
+    bine_interrupt(rt);
+}
+
 static void open_and_abandon(void *unused)
 {
     (void)unused;
