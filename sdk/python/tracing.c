@@ -100,30 +100,30 @@ static int replace_method(PyObject *type, PyMethodDef *def, PyObject **original)
     return status;
 }
 
+/* Once; a second try would put ours in place of ours. */
 static int tame_debuggers(PyObject *type)
 {
-    if (original_set_stopinfo != NULL)
+    if (original_stop_here != NULL)
         return 0;
-    if (replace_method(type, &stop_here_def, &original_stop_here) != 0)
+    if (!PyObject_HasAttrString(type, set_stopinfo_def.ml_name) ||
+        replace_method(type, &stop_here_def, &original_stop_here) != 0)
         return -1;
     return replace_method(type, &set_stopinfo_def, &original_set_stopinfo);
 }
 
-/* When the trace function is a method of a bdb.Bdb, its steps are this micro-thread's. */
-static int mind_debugger(PyObject *trace)
+/* When the trace function is a method of a bdb.Bdb, its steps are this micro-thread's. What is no such
+ * debugger, though it is called so, is let be. */
+static void mind_debugger(PyObject *trace)
 {
     PyObject *bdb = PyDict_GetItemString(PyImport_GetModuleDict(), "bdb"); /* borrowed */
     PyObject *self = trace != NULL && PyMethod_Check(trace) ? PyMethod_GET_SELF(trace) : NULL;
     PyObject *type = bdb == NULL || self == NULL ? NULL : PyObject_GetAttrString(bdb, "Bdb");
-    int status = 0;
 
-    if (type != NULL && PyObject_IsInstance(self, type) == 1) {
-        status = tame_debuggers(type);
-        if (status == 0 && steps_elsewhere(self) < 0)
-            status = step_here(self);
-    }
+    if (type != NULL && PyObject_IsInstance(self, type) == 1 && tame_debuggers(type) == 0 &&
+        steps_elsewhere(self) < 0)
+        (void)step_here(self);
+    PyErr_Clear();
     Py_XDECREF(type);
-    return status;
 }
 
 /* ---- at spawn, at the start ---- */
@@ -143,7 +143,9 @@ int bine__tracing_inherit(bine *rt, bine__tracers **out)
     replace(&tracers->trace, &tracers->trace_arg, hook_for_threads("_trace_hook"));
     replace(&tracers->profile, &tracers->profile_arg, hook_for_threads("_profile_hook"));
     *out = tracers;
-    return tracers->trace == NULL ? 0 : mind_debugger(tracers->trace_arg);
+    if (tracers->trace != NULL)
+        mind_debugger(tracers->trace_arg);
+    return 0;
 }
 
 static void call_setter(const char *name, PyObject *function)
