@@ -337,6 +337,8 @@ static int mind_forks(void)
 
 void bine_interrupt(bine *rt)
 {
+    if (!atomic_load(&open_now))
+        return; /* a signal that comes late: `rt` may be gone */
     PyErr_SetInterrupt();
     bine__hurry(rt->tstate);
     atomic_store(&rt->interrupted, true);
@@ -584,8 +586,8 @@ static void close_all(bine *rt)
     bine__python_closed(rt);
     run_out(rt, &rt->ready);
     bine__here = NULL;
-    free_runtime(rt);
     atomic_store(&open_now, false);
+    free_runtime(rt);
 }
 
 int bine_close(bine *rt)
@@ -630,12 +632,12 @@ static void leave_all(bine *rt)
     if (rt->signal_pipe[1] >= 0)
         set_wakeup_fd(-1);
     bine__here = NULL;
+    atomic_store(&open_now, false);
     close_signal_pipe(rt);
     bine__reactor_free(rt->reactor);
-    bine__inbox_release(rt->inbox);
     bine__timers_deinit(&rt->timers);
-    /* `rt` and the stacks stay: objects that nobody will ever look at point there. */
-    atomic_store(&open_now, false);
+    /* `rt` and the stacks stay: objects that nobody will ever look at point there. So does the inbox, closed:
+     * other threads may still post. */
 }
 
 int bine_close_abandon(bine *rt)

@@ -101,30 +101,33 @@ static int replace_method(PyObject *type, PyMethodDef *def, PyObject **original)
     return status;
 }
 
+/* Once; a second try would put ours in place of ours. */
 static int tame_debuggers(PyObject *type)
 {
-    if (original_set_stopinfo != NULL)
+    if (original_stop_here != NULL)
         return 0;
-    if (replace_method(type, &stop_here_def, &original_stop_here) != 0)
+    if (!PyObject_HasAttrString(type, set_stopinfo_def.ml_name) ||
+        replace_method(type, &stop_here_def, &original_stop_here) != 0)
         return -1;
     return replace_method(type, &set_stopinfo_def, &original_set_stopinfo);
 }
 
-/* When the trace function is a method of a bdb.Bdb, its steps are this micro-thread's. */
+/* When the trace function is a method of a bdb.Bdb, its steps are this micro-thread's. What is no such
+ * debugger, though it is called so, is let be. 0, or -1 with an exception: memory is out. */
 static int mind_debugger(PyObject *trace)
 {
     PyObject *bdb = bine__imported("bdb"); /* borrowed */
     PyObject *self = trace != NULL && PyMethod_Check(trace) ? PyMethod_GET_SELF(trace) : NULL;
     PyObject *type = bdb == NULL || self == NULL ? NULL : PyObject_GetAttrString(bdb, "Bdb");
-    int status = PyErr_Occurred() != NULL ? -1 : 0;
 
-    if (type != NULL && PyObject_IsInstance(self, type) == 1) {
-        status = tame_debuggers(type);
-        if (status == 0 && steps_elsewhere(self) < 0)
-            status = step_here(self);
-    }
+    if (type != NULL && PyObject_IsInstance(self, type) == 1 && tame_debuggers(type) == 0 &&
+        steps_elsewhere(self) < 0)
+        (void)step_here(self);
     Py_XDECREF(type);
-    return status;
+    if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_MemoryError))
+        return -1;
+    PyErr_Clear();
+    return 0;
 }
 
 /* ---- at spawn, at the start ---- */

@@ -530,6 +530,48 @@ TEST(resolvers_of_waiting_scripts_are_consumed_after_abandoning)
     join_host_threads(); /* they may resolve only now */
 }
 
+TEST(steps_that_wait_for_micro_threads_and_scopes_are_released_when_abandoning)
+{
+    bine *rt = open_runtime();
+    bine_deferred *ended;
+    bine_deferred *closed;
+    bine_scope *door;
+    bine_micro *micro;
+
+    CHECK_OK(bine_run_string(rt, "import bine; bine.sleep(1000)", "x", &micro));
+    settle(rt);
+    CHECK_OK(bine_micro_result(micro, &ended));
+    CHECK_OK(bine_then(ended, count_step, count_step, NULL, count_release, NULL));
+    CHECK_OK(bine_scope_new(rt, "door", &door));
+    CHECK_OK(bine_scope_adopt(door, micro));
+    CHECK_OK(bine_scope_close(door, &closed));
+    CHECK_OK(bine_then(closed, count_step, count_step, NULL, count_release, NULL));
+    CHECK_OK(bine_close_abandon(rt));
+    CHECK_EQ(released, 2);
+    CHECK_EQ(ran, 0);
+    CHECK_EQ(bine_deferred_state(ended), BINE_ECLOSED);
+    CHECK_EQ(bine_deferred_state(closed), BINE_ECLOSED);
+    bine_deferred_release(ended);
+    bine_deferred_release(closed);
+    bine_scope_release(door);
+    bine_micro_release(micro);
+}
+
+TEST(a_standard_output_that_waits_or_fails_does_not_keep_the_runtime_from_being_abandoned)
+{
+    bine *rt = open_runtime();
+
+    start_script(rt, "import bine, sys\n"
+                     "class Waits:\n"
+                     "    def flush(self): bine.sleep(1)\n"
+                     "class Fails:\n"
+                     "    def flush(self): raise SystemExit(3)\n"
+                     "sys.stdout, sys.stderr = Waits(), Fails()\n"
+                     "bine.sleep(1000)\n");
+    settle(rt);
+    CHECK_OK(bine_close_abandon(rt));
+}
+
 /* ---- Python's own threads ---- */
 
 static void abandon_with_threads(const char *daemon)
@@ -695,6 +737,34 @@ TEST(late_calls_after_abandoning_are_refused)
     in_thread(call_late, NULL);
     bine_config_init(&config);
     CHECK_STATUS(bine_open(&config, &again), BINE_ESTARTED);
+}
+
+static void post_late(void *unused)
+{
+    (void)unused;
+    CHECK_STATUS(bine_post(old, count_run, NULL, count_release), BINE_ECLOSED);
+    bine_interrupt(old);
+}
+
+TEST(late_posts_and_interrupts_after_abandoning_are_refused)
+{
+    old = open_runtime();
+    start_script(old, "import bine; bine.sleep(1000)");
+    settle(old);
+    CHECK_OK(bine_close_abandon(old));
+    post_late(NULL);
+    CHECK_EQ(released, 1);
+    in_thread(post_late, NULL);
+    CHECK_EQ(released, 2);
+    CHECK_EQ(ran, 0);
+}
+
+TEST(a_late_interrupt_after_the_close_does_nothing)
+{
+    bine *rt = open_runtime();
+
+    CHECK_OK(bine_close(rt));
+    bine_interrupt(rt);
 }
 
 static void open_and_abandon(void *unused)

@@ -12,6 +12,7 @@ import pdb
 import pstats
 import sys
 import threading
+import types
 import weakref
 
 
@@ -567,6 +568,26 @@ def test_the_error_of_a_debugged_one_is_reported_while_its_debugger_lives():
     bine.sleep(1)
     assert len(debugger.stops) == 2
     assert host.unhandled() == ["ValueError"]
+
+
+def test_what_is_no_debugger_but_is_called_bdb_is_let_be():
+    class Tracer:
+        def trace(self, frame, event, arg):
+            return None
+
+    class Half(Tracer):
+        def stop_here(self, frame):
+            return True
+    old = sys.modules["bdb"]
+    for name, value in (("other", None), ("Bdb", 5), ("Bdb", Tracer), ("Bdb", Half)):
+        sys.modules["bdb"] = types.ModuleType("bdb")
+        setattr(sys.modules["bdb"], name, value)
+        tracer = Half()
+        with tracing(sys.settrace, tracer.trace):
+            assert bine.spawn(len, "").join() == bine.spawn(len, "").join() == 0
+        assert tracer.stop_here(None) is True
+    sys.modules["bdb"] = old
+    debug(Debugger("next"), spawns_and_joins)
 
 
 # ---- profilers
