@@ -328,8 +328,10 @@ static int mind_forks(void)
     Py_XDECREF(function);
     Py_XDECREF(posix);
     if (none == NULL) {
+        bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError);
+
         PyErr_Clear();
-        return bine__fail(BINE_EPYTHON, "bine_open: os.register_at_fork() failed");
+        return bine__fail(no_memory ? BINE_ENOMEM : BINE_EPYTHON, "bine_open: os.register_at_fork() failed");
     }
     Py_DECREF(none);
     return BINE_OK;

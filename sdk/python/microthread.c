@@ -291,11 +291,9 @@ void bine__python_ended(bine__micro *core)
     }
     if (self->native != NULL && !self->named)
         Py_XDECREF(bine__micro_name(self)); /* made while it is known that it ran C */
-    if (self->name == NULL && self->function != NULL && (Py_REFCNT(self) > 1 || self->error != NULL)) {
+    if (self->name == NULL && self->function != NULL && (Py_REFCNT(self) > 1 || self->error != NULL))
         self->name = base_name(self->function);
-        if (self->name == NULL)
-            PyErr_Clear();
-    }
+    PyErr_Clear(); /* of a name that there was no memory for */
     abandon_blocks(self);
     bine__wake_all(&self->joiners);
     clear_call(self);

@@ -205,6 +205,8 @@ bine__python *bine__python_now;
 
 int bine__python_open(bine *rt)
 {
+    int status;
+
     rt->python = calloc(1, sizeof *rt->python);
     bine__python_now = rt->python;
     if (rt->python == NULL)
@@ -212,9 +214,12 @@ int bine__python_open(bine *rt)
     rt->python->rt = rt;
     if (fill(rt) == 0)
         return BINE_OK;
+    /* Without one, CPython has lost it: it does so when memory is out. */
+    status = PyErr_Occurred() == NULL || PyErr_ExceptionMatches(PyExc_MemoryError) ? BINE_ENOMEM
+                                                                                   : BINE_EPYTHON;
     bine__python_log_exception(rt, "bine_open");
     bine__python_close(rt);
-    return bine__fail(BINE_EPYTHON, "bine_open: module bine could not be made");
+    return bine__fail(status, "bine_open: module bine could not be made");
 }
 
 void bine__python_closed(bine *rt)
@@ -268,11 +273,11 @@ const char *bine__python_living_thread(bine *rt)
     PyObject *threading = bine__imported("threading"); /* borrowed */
     PyObject *all = threading == NULL ? NULL : PyObject_CallMethod(threading, "enumerate", NULL);
     PyObject *threads = all == NULL ? NULL : PySequence_Tuple(all); /* of ours: looking runs code */
-    PyObject *main = threading == NULL ? NULL : PyObject_CallMethod(threading, "main_thread", NULL);
+    PyObject *main = threads == NULL ? NULL : PyObject_CallMethod(threading, "main_thread", NULL);
     bool found = false;
 
     (void)rt;
-    for (Py_ssize_t i = 0; threads != NULL && i < PyTuple_GET_SIZE(threads) && !found; i++)
+    for (Py_ssize_t i = 0; main != NULL && i < PyTuple_GET_SIZE(threads) && !found; i++)
         found = is_living(PyTuple_GET_ITEM(threads, i), main, name, sizeof name);
     if (!found && PyErr_ExceptionMatches(PyExc_MemoryError)) {
         found = true; /* not to be known: nobody is to wait for it */
