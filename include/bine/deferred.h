@@ -7,7 +7,7 @@
  *
  * A rejection that nobody takes (a wait, a step, a group) waits for a taker as long as somebody
  * holds the deferred; when the last one lets go it goes to bine_config.on_unhandled, once.
- * One with BINE_ECANCELED does not: somebody asked for it. */
+ * One whose end was asked for (cancel, time out, its scope) does not. */
 #ifndef BINE_DEFERRED_H
 #define BINE_DEFERRED_H
 

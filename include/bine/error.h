@@ -38,7 +38,8 @@ struct bine_error {
     const char *spawn_file; /* where that was spawned, "" when by the host */
     int spawn_line;
 
-    const char *text; /* all of it, as Python would print it, newline at the end */
+    const char *text; /* all of it, as Python would print it, newline at the end; of a cause or a member:
+                         itself alone */
 };
 
 /* Frees an error that a function gave out as new. NULL is fine. Thread: any. */

@@ -53,8 +53,9 @@ BINE_API int bine_call_named(bine *rt, const char *module, const char *function,
 
 /* *out (new): a deferred for its end. Resolved with what it returned (an object of Python's own as
  * BINE_OBJECT), rejected with BINE_ESCRIPT and its error, or with BINE_ECANCELED when it ended as it was
- * told to. So bine_wait() on it is a join. It counts as a handle. Cancelling it cancels the
- * micro-thread. BINE_EINVAL; BINE_ENOMEM; BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
+ * told to. So bine_wait() on it is a join (of oneself: it waits until cancelled). It counts as a handle.
+ * Cancelling it cancels the micro-thread. BINE_EINVAL; BINE_ENOMEM; BINE_ECLOSED; BINE_ETHREAD. Thread:
+ * owner. */
 BINE_API int bine_micro_result(bine_micro *micro, bine_deferred **out);
 
 /* *out (new; bine_error_free()): how it failed, as data. Asking counts as handling. BINE_EINVAL: it has

@@ -124,12 +124,13 @@ BINE_API int bine_run(bine *rt, bine_run_mode mode);
 /* Has `task` called once, on the owner thread, on the host's stack, in a tick to come. Tasks
  * of one thread keep their order. `release` (may be NULL) frees `user` after the call, or
  * without it when the runtime closes first. On an error `user` has been released.
- * BINE_ECLOSED: it is closing. BINE_ENOMEM. Thread: any, before bine_close() returns. */
+ * BINE_ECLOSED: it is closing, or closed. BINE_ENOMEM. Thread: any. */
 typedef void (*bine_task)(bine *rt, void *user);
 BINE_API int bine_post(bine *rt, bine_task task, void *user, bine_free release);
 
 /* Ctrl-C: raises KeyboardInterrupt in the script that runs, also in `while True: pass`, or in
- * the oldest one when all wait. Thread: any, and safe in a signal handler. */
+ * the oldest one when all wait. No effect when it is closed. Thread: any, and safe in a signal handler;
+ * another thread's must have returned before bine_close() is called. */
 BINE_API void bine_interrupt(bine *rt);
 
 /* Begins the end: spawns are refused, and bine.Exit is raised in every micro-thread where it
@@ -138,16 +139,17 @@ BINE_API void bine_interrupt(bine *rt);
  * a second call changes nothing. BINE_ENOMEM: nothing has happened. Thread: owner. */
 BINE_API int bine_shutdown(bine *rt, int64_t grace_ns);
 
-/* Ends the runtime and its interpreter, and frees `rt`. Never blocks. Afterwards nobody may use
- * `rt`; resolvers may still be consumed, which says BINE_ECLOSED, and handles be released.
+/* Ends the runtime and its interpreter. Never blocks. Afterwards every call with `rt`, on whatever thread,
+ * says BINE_ECLOSED; resolvers may still be consumed, which says the same, and handles be released.
  * BINE_EBUSY: a micro-thread lives, or a Python thread that is no daemon, or called from inside a
  * tick; bine_message() names it, and nothing has happened. Thread: owner. */
 BINE_API int bine_close(bine *rt);
 
 /* As bine_close() when nothing lives. Else it leaves what lives where it is: nothing of it runs ever again,
- * no finally block, no destructor, and no Python thread; the interpreter and the stacks stay in memory until
- * the process ends. Errors that nobody took and what lives are reported first, standard output is flushed.
- * For hosts that must end, or go on without scripts. BINE_EBUSY: called from inside a tick. Thread: owner. */
+ * no finally block, no destructor, no `release` of what has begun, and no Python thread; the interpreter and
+ * the stacks stay in memory until the process ends. What lives and errors that nobody took are reported
+ * first, standard output is flushed. For hosts that must end, or go on without scripts. BINE_EBUSY: called
+ * from inside a tick. Thread: owner. */
 BINE_API int bine_close_abandon(bine *rt);
 
 /* Told which micro-thread runs from now on, at each switch: NULL is the host. Called on its stack; must not

@@ -20,9 +20,10 @@ extern "C" {
  * bine_scope_release(). BINE_ENOMEM; BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
 BINE_API int bine_scope_new(bine *rt, const char *name, bine_scope **out);
 
-/* Makes a micro-thread a child, whoever started it: bine_run_file(), bine_spawn_named(). BINE_EBUSY: it
- * belongs to a scope already, or has ended. BINE_ECLOSED: the scope was cancelled or closed; the micro-thread
- * is cancelled too. BINE_EINVAL: NULL. Thread: owner. */
+/* Makes a micro-thread a child, whoever started it: bine_run_file(), bine_spawn_named(). It leaves the
+ * scope that it is in because of who started it. BINE_EBUSY: it is some scope's child already, or has ended.
+ * BINE_ECLOSED: the scope was cancelled or closed; the micro-thread is cancelled too. BINE_EINVAL: NULL.
+ * Thread: owner. */
 BINE_API int bine_scope_adopt(bine_scope *scope, bine_micro *micro);
 
 /* Binds a deferred, by its resolver (borrowed), to the scope: when that is cancelled before it is settled,

@@ -91,6 +91,7 @@ static void log_lines(bine *rt, bine_log_level level, char *text)
 
 void bine__log(bine *rt, bine_log_level level, const char *format, ...)
 {
+    char shortened[256]; /* for when memory is out, which is worth a line */
     char *text = NULL;
     va_list args;
 
@@ -100,7 +101,11 @@ void bine__log(bine *rt, bine_log_level level, const char *format, ...)
     if (vasprintf(&text, format, args) < 0)
         text = NULL;
     va_end(args);
-    if (text != NULL)
-        log_lines(rt, level, text);
+    if (text == NULL) {
+        va_start(args, format);
+        vsnprintf(shortened, sizeof shortened, format, args);
+        va_end(args);
+    }
+    log_lines(rt, level, text != NULL ? text : shortened);
     free(text);
 }

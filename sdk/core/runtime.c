@@ -31,6 +31,8 @@ int bine__check_owner(const bine *rt, const char *call)
 {
     if (rt == NULL)
         return bine__fail(BINE_EINVAL, "%s: the runtime is NULL", call);
+    if (atomic_load_explicit(&rt->over, memory_order_relaxed))
+        return bine__fail(BINE_ECLOSED, "%s: the runtime is closed", call);
     if (rt != bine__here)
         return bine__fail(BINE_ETHREAD, "%s: only the thread that called bine_open() may call this", call);
     return BINE_OK;
@@ -340,7 +342,7 @@ static int mind_forks(void)
 void bine_interrupt(bine *rt)
 {
     if (!atomic_load(&open_now))
-        return; /* a signal that comes late: `rt` may be gone */
+        return; /* a signal that comes late */
     PyErr_SetInterrupt();
     bine__hurry(rt->tstate);
     atomic_store(&rt->interrupted, true);
@@ -354,21 +356,42 @@ static void wake_reactor(void *reactor)
     bine__reactor_wake(reactor);
 }
 
+/* All but `rt` itself, its closed inbox, and the stacks. */
+static void strip_runtime(bine *rt)
+{
+    close_signal_pipe(rt);
+    if (rt->reactor != NULL)
+        bine__reactor_free(rt->reactor);
+    rt->reactor = NULL;
+    bine__timers_deinit(&rt->timers);
+}
+
+/* Of one that has never been open. */
 static void free_runtime(bine *rt)
 {
     bine__queue none = {0};
 
-    close_signal_pipe(rt);
     if (rt->inbox != NULL) {
         bine__inbox_close(rt->inbox, &none);
         bine__inbox_release(rt->inbox);
     }
-    if (rt->reactor != NULL)
-        bine__reactor_free(rt->reactor);
-    bine__timers_deinit(&rt->timers);
+    strip_runtime(rt);
     bine__stacks_deinit(&rt->stacks);
     bine__stacks_deinit(&rt->large);
     free(rt);
+}
+
+/* A process has one runtime in its life: what is left of it stays, so that a late call, on whatever
+ * thread, meets a closed runtime and no freed memory. */
+static bine *remains;
+
+static void end_runtime(bine *rt)
+{
+    bine__here = NULL;
+    atomic_store(&rt->over, true);
+    atomic_store(&open_now, false);
+    remains = rt;
+    strip_runtime(rt);
 }
 
 static size_t stack_size(bine_stack_class class)
@@ -587,9 +610,9 @@ static void close_all(bine *rt)
         bine__log(rt, BINE_LOG_WARNING, "bine_close: Python could not flush its standard output");
     bine__python_closed(rt);
     run_out(rt, &rt->ready);
-    bine__here = NULL;
-    atomic_store(&open_now, false);
-    free_runtime(rt);
+    end_runtime(rt);
+    bine__stacks_deinit(&rt->stacks);
+    bine__stacks_deinit(&rt->large);
 }
 
 int bine_close(bine *rt)
@@ -609,11 +632,22 @@ int bine_close(bine *rt)
 
 /* ---- leaving without an end ---- */
 
-/* As run_out(), but what is left of micro-threads stays where it is. */
+/* Whether it must not run any more: a micro-thread that has begun. One that has not is dropped. */
+static bool stays(bine__job *job)
+{
+    bine__micro *micro = bine__micro_of(job);
+
+    if (job->run != bine__micro_resume)
+        return false;
+    micro->pending |= BINE__EXIT;
+    return micro->slot != NULL;
+}
+
+/* As run_out(), but what has begun of micro-threads stays where it is. */
 static void run_out_jobs(bine *rt, bine__queue *queue)
 {
     for (bine__job *job = bine__queue_pop(queue); job != NULL; job = bine__queue_pop(queue))
-        if (job->run != bine__micro_resume)
+        if (!stays(job))
             job->run(rt, job);
 }
 
@@ -622,7 +656,7 @@ static void leave_all(bine *rt)
 {
     rt->shutting_down = true;
     if (rt->alive > 0)
-        bine__python_report_survivors(rt);
+        bine__python_report_survivors(rt, "is left behind");
     report_rest(rt);
     rt->closing = true;
     run_out_jobs(rt, &rt->ready);
@@ -633,13 +667,7 @@ static void leave_all(bine *rt)
     bine__python_flush();
     if (rt->signal_pipe[1] >= 0)
         set_wakeup_fd(-1);
-    bine__here = NULL;
-    atomic_store(&open_now, false);
-    close_signal_pipe(rt);
-    bine__reactor_free(rt->reactor);
-    bine__timers_deinit(&rt->timers);
-    /* `rt` and the stacks stay: objects that nobody will ever look at point there. So does the inbox, closed:
-     * other threads may still post. */
+    end_runtime(rt); /* the stacks stay: objects that nobody will ever look at point there */
 }
 
 int bine_close_abandon(bine *rt)

@@ -35,6 +35,7 @@ struct bine {
     bine__timers timers;
     bine__reactor *reactor;
     bine__inbox *inbox;
+    atomic_bool over;        /* it is closed */
     atomic_bool interrupted; /* a signal wants the interpreter's attention */
 
     bine_config config; /* with pointers of its own, or NULL */
@@ -116,6 +117,8 @@ struct bine__result;
 bool bine__python_take_failure(bine *rt, struct bine__result *out);
 /* A rejection as data (new), or NULL when memory is out. */
 bine_error *bine__python_error_of(bine *rt, const struct bine__result *r);
+/* Somebody has got a rejection for good: if it is a micro-thread's error, nobody else needs to hear of it. */
+void bine__python_saw(const struct bine__result *r);
 /* What a scope's failed children come to: an exception group, as the result of its end. */
 void bine__python_scope_failed(bine_scope *scope, struct bine__result *out);
 /* One hold less on a micro-thread that its scope has kept because it failed. With or without the GIL. */
@@ -136,8 +139,8 @@ void bine__python_run(bine__micro *micro);
 void bine__python_ended(bine__micro *micro);
 /* Before the end, GIL held: reports every error that nobody took. */
 void bine__python_report_failed(bine *rt);
-/* The grace is over, GIL held: logs those that live, with their stacks. */
-void bine__python_report_survivors(bine *rt);
+/* GIL held: logs those that live, what is to be said of them, and their stacks. */
+void bine__python_report_survivors(bine *rt, const char *what);
 /* Before the interpreter is left behind, GIL held: flushes standard output and error. */
 void bine__python_flush(void);
 /* Before finalisation, GIL held: the name of a Python thread that would have to be waited for

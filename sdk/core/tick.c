@@ -277,7 +277,7 @@ static void tell_survivors(bine *rt, bine__job *job)
 {
     (void)job;
     if (rt->alive > 0 && !rt->closing)
-        bine__python_report_survivors(rt);
+        bine__python_report_survivors(rt, "has not ended within the grace");
 }
 
 static void on_grace_over(bine__timer *timer)

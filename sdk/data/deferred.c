@@ -516,6 +516,8 @@ static int read_result(bine_deferred *d, bine_value **out)
 {
     const bine__result *r = bine__deferred_take(d);
 
+    if (r->state == BINE_ESCRIPT)
+        bine__python_saw(r);
     if (r->state != BINE__RESOLVED)
         return bine__fail(r->state, "%s",
                           r->message != NULL ? bine__result_message(r) : bine_strerror(r->state));

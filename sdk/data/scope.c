@@ -190,6 +190,7 @@ static void settle_closers(bine_scope *scope)
         closer *c = scope->closers;
 
         scope->closers = c->next;
+        c->base.taken = c->next != NULL; /* of several, one answers for the errors */
         bine__deferred_settle(&c->base, bine__result_share(&scope->outcome));
         bine__deferred_let_go(&c->base);
     }
@@ -217,7 +218,7 @@ int bine__scope_check_member(const bine_scope *scope, bool child, const char *ca
 
     if (scope->cancelled)
         return bine__fail(BINE_ECLOSED, "%s: %s was cancelled: no new micro-threads in it", call, name);
-    if (scope->closed && child)
+    if (scope->closed && (child || scope->alive == 0))
         return bine__fail(BINE_ECLOSED, "%s: %s is closed: no new micro-threads in it", call, name);
     return BINE_OK;
 }
@@ -313,9 +314,10 @@ void bine__scope_stop(bine_scope *scope)
 
 const char *bine__scope_reason(const bine__micro *micro)
 {
-    const bine_scope *scope = micro->scope;
-
-    return scope != NULL && scope->cancelled ? scope->reason : NULL;
+    for (const bine_scope *scope = micro->scope; scope != NULL; scope = scope->outer)
+        if (scope->cancelled && scope->reason != NULL)
+            return scope->reason;
+    return NULL;
 }
 
 void bine_scope_cancel(bine_scope *scope, const char *reason)

@@ -32,6 +32,7 @@ PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d)
 {
     const bine__result *r = bine__deferred_take(d);
 
+    bine__python_saw(r);
     return r->state < 0 ? raise_rejection(rt, r) : bine_value_to_python(r->value);
 }
 

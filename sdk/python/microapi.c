@@ -303,6 +303,7 @@ void bine__endings_settle(bine_micro *micro)
         bool wanted = e->base.consumers > 0 || bine__deferred_shared(&e->base, NULL);
 
         micro->endings = e->next;
+        /* One that nobody wants any more does not take the error from who has a handle. */
         bine__deferred_settle(&e->base, wanted ? bine__micro_outcome(micro, e->as_object)
                                                : (bine__result){.state = BINE_ECANCELED});
         bine__deferred_let_go(&e->base);
@@ -347,6 +348,7 @@ int bine_micro_error(bine_micro *micro, bine_error **out)
         return bine__fail(BINE_EINVAL, "bine_micro_error: the micro-thread has not failed");
     bine__gil_take(rt);
     bine__micro_take_error(micro);
+    micro->told = true;
     *out = bine__error_of_micro(micro);
     bine__gil_give(rt);
     return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_micro_error: out of memory");

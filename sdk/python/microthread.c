@@ -486,6 +486,7 @@ static void micro_finalize(PyObject *object)
         return;
     in_flight = PyErr_Occurred() != NULL ? bine__take_exception() : NULL;
     bine__micro_take_error(self);
+    self->told = true;
     bine__report_later(self->core.rt, self, Py_NewRef(self->error));
     if (in_flight != NULL)
         bine__raise(in_flight);
@@ -578,6 +579,7 @@ static PyObject *outcome(bine_micro *self)
     if (self->error == NULL)
         return Py_NewRef(self->result != NULL ? self->result : Py_None);
     bine__micro_take_error(self);
+    self->told = true;
     bine__raise(Py_NewRef(self->error));
     return NULL;
 }

@@ -42,6 +42,7 @@ struct bine_micro {
     int site_offset;
     bine__tracers *tracers; /* trace and profile functions to start with, or NULL */
     bool named;
+    bool told;                          /* of its error: somebody has got it, or the host has heard */
     bool error_taken;                   /* somebody has seen `error` */
     bool farewell;                      /* it ended as it was told to */
     bine__block *blocks;                /* entered, the innermost first */

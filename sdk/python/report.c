@@ -188,9 +188,12 @@ void bine__publish_sources(bine__python *py)
     Py_XDECREF(module);
 }
 
-/* As Python prints it, by its own module; NULL when even that fails. */
-static char *formatted(PyObject *exception)
+/* As Python prints it, by its own module; with what hangs on it, or alone. NULL when even that fails. */
+static char *formatted(PyObject *exception, bool chain)
 {
+    PyObject *kwargs = Py_BuildValue("{sO}", "chain", chain ? Py_True : Py_False);
+    PyObject *args = PyTuple_Pack(1, exception);
+    PyObject *format = NULL;
     PyObject *module = PyImport_ImportModule("traceback");
     PyObject *lines = NULL;
     PyObject *empty = NULL;
@@ -198,7 +201,9 @@ static char *formatted(PyObject *exception)
     char *copy = NULL;
 
     if (module != NULL)
-        lines = PyObject_CallMethod(module, "format_exception", "O", exception);
+        format = PyObject_GetAttrString(module, "format_exception");
+    if (format != NULL && args != NULL && kwargs != NULL)
+        lines = PyObject_Call(format, args, kwargs);
     if (lines != NULL)
         empty = PyUnicode_FromString("");
     if (empty != NULL)
@@ -210,6 +215,9 @@ static char *formatted(PyObject *exception)
     Py_XDECREF(empty);
     Py_XDECREF(lines);
     Py_XDECREF(module);
+    Py_XDECREF(format);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
     return copy;
 }
 
@@ -320,7 +328,7 @@ static bine_error *describe_parts(PyObject *exception, walk *way)
     if (e->type != NULL && e->message != NULL && e->micro_name != NULL && e->spawn_file != NULL &&
         add_frames(error, exception) == 0 && add_cause(error, exception, way) == 0 &&
         add_group(error, exception, way) == 0)
-        e->text = formatted(exception);
+        e->text = formatted(exception, way->depth == 1);
     if (e->text == NULL && e->type != NULL && e->message != NULL)
         e->text = plain(e);
     if (e->text != NULL && e->micro_name != NULL && e->spawn_file != NULL)
@@ -555,6 +563,14 @@ static PyObject *held_exception(const bine__result *r, bine_micro **micro)
     return (*micro)->error;
 }
 
+void bine__python_saw(const bine__result *r)
+{
+    bine_micro *micro;
+
+    if (held_exception(r, &micro) != NULL && micro != NULL)
+        micro->told = true;
+}
+
 PyObject *bine__result_exception(const bine__result *r)
 {
     bine_micro *micro;
@@ -613,6 +629,13 @@ bine_error *bine__python_error_of(bine *rt, const bine__result *r)
 
 void bine__python_report_rejection(bine *rt, bine_deferred *d)
 {
+    bine_micro *micro;
+
+    (void)held_exception(&d->settled, &micro);
+    if (micro != NULL && micro->told)
+        return; /* by another deferred for the same end, or a handle */
+    if (micro != NULL)
+        micro->told = true;
     give_to_host(rt, error_of(&d->settled));
 }
 
@@ -620,7 +643,7 @@ const bine_error *bine_deferred_error(bine_deferred *d)
 {
     if (d == NULL || d->settled.state >= 0 || bine__here != d->rt)
         return NULL;
-    bine__deferred_take(d);
+    bine__python_saw(bine__deferred_take(d));
     if (d->error == NULL)
         d->error = bine__python_error_of(d->rt, &d->settled);
     return d->error;
@@ -665,15 +688,14 @@ static void log_frame(bine *rt, PyFrameObject *frame)
     Py_DECREF(code);
 }
 
-void bine__python_report_survivors(bine *rt)
+void bine__python_report_survivors(bine *rt, const char *what)
 {
     for (bine__micro *core = rt->oldest; core != NULL; core = core->newer) {
         bine_micro *micro = bine__of_core(core);
         PyObject *frames = bine__micro_stack(micro);
         PyObject *name = bine__micro_name(micro);
 
-        bine__log(rt, BINE_LOG_WARNING,
-                  "micro-thread '%s' has not ended within the grace:", utf8(name) != NULL ? utf8(name) : "?");
+        bine__log(rt, BINE_LOG_WARNING, "micro-thread '%s' %s:", utf8(name) != NULL ? utf8(name) : "?", what);
         for (Py_ssize_t i = 0; frames != NULL && i < PyList_GET_SIZE(frames); i++)
             log_frame(rt, (PyFrameObject *)PyList_GET_ITEM(frames, i));
         PyErr_Clear();

@@ -25,10 +25,12 @@ static PyObject *take_failures(bine_scope *scope)
     while (errors != NULL && (core = bine__scope_take_failed(scope)) != NULL) {
         bine_micro *micro = bine__of_core(core);
 
-        if (PyList_Append(errors, micro->error) == 0)
+        if (PyList_Append(errors, micro->error) == 0) {
             bine__micro_take_error(micro);
-        else
+            micro->told = true; /* by the group */
+        } else {
             Py_CLEAR(errors);
+        }
         bine__python_drop_failed(core);
     }
     return errors;
@@ -450,7 +452,7 @@ int bine_scope_adopt(bine_scope *scope, bine_micro *micro)
     status = bine__check_owner(scope->rt, "bine_scope_adopt");
     if (status != BINE_OK)
         return status;
-    if (micro->core.done || micro->core.scope != NULL)
+    if (micro->core.done || micro->core.is_child)
         return bine__fail(BINE_EBUSY, "bine_scope_adopt: the micro-thread %s",
                           micro->core.done ? "has ended" : "belongs to a scope already");
     status = bine__scope_check_member(scope, true, "bine_scope_adopt");
@@ -458,6 +460,8 @@ int bine_scope_adopt(bine_scope *scope, bine_micro *micro)
         bine__micro_cancel(&micro->core);
         return status;
     }
+    if (micro->core.scope != NULL)
+        (void)bine__scope_leave(&micro->core, false); /* that of who started it */
     bine__scope_enter(scope, &micro->core, true);
     return BINE_OK;
 }

@@ -291,6 +291,7 @@ PyObject *bine_micro_exception(bine_micro *micro)
     if (micro == NULL || micro->error == NULL)
         return NULL;
     bine__micro_take_error(micro);
+    micro->told = true;
     bine__publish_sources(bine__python_now);
     return Py_NewRef(micro->error);
 }

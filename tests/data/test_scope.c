@@ -978,7 +978,7 @@ TEST(handles_may_be_released_after_the_runtime_has_gone)
     CHECK_STATUS(bine_resolve(r, bine_value_nil()), BINE_ECLOSED);
     bine_scope_cancel(scope, "late");
     bine_scope_cancel(other, "late");
-    CHECK_STATUS(bine_scope_close(other, NULL), BINE_ETHREAD);
+    CHECK_STATUS(bine_scope_close(other, NULL), BINE_ECLOSED);
     bine_scope_release(scope);
     bine_scope_release(other);
     bine_deferred_release(end);
