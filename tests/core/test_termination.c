@@ -422,10 +422,11 @@ TEST(abandoning_what_has_not_begun)
 
     for (int i = 0; i < 10; i++)
         start_script(rt, "raise SystemError('it ran')");
-    CHECK_OK(bine_spawn(NULL, return_at_once, NULL, NULL, NULL));
+    CHECK_OK(bine_spawn(NULL, return_at_once, NULL, count_release, NULL));
     CHECK_OK(bine_close_abandon(rt));
     CHECK_EQ(ran, 0);
     CHECK_EQ(error_count(), 0);
+    CHECK_EQ(released, 1);
 }
 
 TEST(errors_that_nobody_took_are_reported_before_abandoning)

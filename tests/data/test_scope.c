@@ -1155,3 +1155,121 @@ TEST(objects_come_and_go_as_the_dice_fall)
     forget_errors();
     close_scoped(rt);
 }
+
+/* ---- one error, one report ---- */
+
+/* Two deferreds for the end of one that fails. */
+static bine_micro *fail_with_two_results(bine *rt, bine_deferred *ends[2])
+{
+    bine_micro *micro = start(rt, "fail", 1);
+
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(bine_micro_result(micro, &ends[i]));
+    settle(rt);
+    return micro;
+}
+
+TEST(an_error_with_two_results_that_nobody_takes_is_reported_once)
+{
+    bine *rt = open_scoped(NULL);
+    bine_deferred *ends[2];
+    bine_micro *micro = fail_with_two_results(rt, ends);
+
+    bine_deferred_release(ends[0]);
+    bine_deferred_release(ends[1]);
+    bine_micro_release(micro);
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_type(0), "ValueError");
+    forget_errors();
+    close_scoped(rt);
+}
+
+TEST(an_error_that_was_got_by_one_of_two_results_is_not_reported)
+{
+    bine *rt = open_scoped(NULL);
+    bine_deferred *ends[2];
+    bine_micro *micro = fail_with_two_results(rt, ends);
+
+    CHECK(bine_deferred_error(ends[1]) != NULL);
+    bine_deferred_release(ends[0]);
+    bine_deferred_release(ends[1]);
+    bine_micro_release(micro);
+    settle(rt);
+    CHECK_EQ(error_count(), 0);
+    close_scoped(rt);
+}
+
+TEST(two_closes_that_nobody_takes_are_reported_once)
+{
+    bine *rt = open_scoped(NULL);
+    bine_deferred *first;
+    bine_deferred *second;
+
+    adopt(rt, "fail", 1);
+    first = close_it();
+    second = close_it();
+    settle(rt);
+    bine_deferred_release(first);
+    bine_deferred_release(second);
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_type(0), "ExceptionGroup");
+    forget_errors();
+    close_scoped(rt);
+}
+
+/* ---- moving ---- */
+
+static bine_scope *other_door;
+
+/* A script of one door starts one for another. */
+static int start_elsewhere(bine_call *call, void *user)
+{
+    bine_micro *micro = start(bine_call_runtime(call), "rest", 2);
+
+    (void)user;
+    CHECK_EQ(bine_scope_alive(scope), 2); /* by who started it */
+    CHECK_OK(bine_scope_adopt(other_door, micro));
+    CHECK_STATUS(bine_scope_adopt(scope, micro), BINE_EBUSY);
+    bine_micro_release(micro);
+    return BINE_OK;
+}
+
+TEST(what_a_script_of_one_scope_starts_can_be_adopted_by_another)
+{
+    bine *rt = open_scoped("door 7");
+
+    CHECK_OK(bine_scope_new(rt, "door 8", &other_door));
+    CHECK_OK(bine_def(rt, "doors", "start_elsewhere() -> None", start_elsewhere, NULL, NULL));
+    run_script(rt, "import bine, doors, __main__\n"
+                   "__main__.call = lambda n: (doors.start_elsewhere(), bine.sleep(9))\n");
+    adopt(rt, "call", 0);
+    settle(rt);
+    CHECK_EQ(bine_scope_alive(scope), 1);
+    CHECK_EQ(bine_scope_alive(other_door), 1);
+    bine_scope_cancel(scope, NULL);
+    settle(rt);
+    CHECK_EQ(bine_scope_alive(other_door), 1);
+    bine_scope_cancel(other_door, "door 8 was walled up");
+    settle(rt);
+    CHECK_STR(script_str("seen[0][2]"), "door 8 was walled up");
+    bine_scope_release(other_door);
+    close_scoped(rt);
+}
+
+TEST(the_reason_reaches_those_of_scopes_inside)
+{
+    bine *rt = open_scoped("door 7");
+
+    run_script(rt, "import bine, __main__\n"
+                   "def nest(n):\n"
+                   "    with bine.Scope() as inner: inner.spawn(__main__.rest, 5)\n"
+                   "__main__.nest = nest\n");
+    adopt(rt, "nest", 0);
+    settle(rt);
+    bine_scope_cancel(scope, "the house burnt down");
+    settle(rt);
+    CHECK_STR(script_str("seen[0][2]"), "the house burnt down");
+    close_scoped(rt);
+}

@@ -695,7 +695,7 @@ static bool open_with_failure(fault_source source, unsigned nth)
         CHECK_OK(bine_close(rt));
     status = faults_disarm() ? WITH_FAILURE : 0;
     CHECK_EQ(faults_leaks(), rt != NULL ? 2 : 0); /* a closed runtime and its inbox stay, for late calls */
-    _exit(status); /* what stands in the parent's buffers is the parent's */
+    _exit(status);                                /* what stands in the parent's buffers is the parent's */
 }
 
 TEST(opening_and_closing)
