@@ -231,7 +231,8 @@ static int deferred_traverse(deferred_object *self, visitproc visit, void *arg)
     const bine_deferred *d = self->deferred;
 
     Py_VISIT(Py_TYPE(self));
-    if (atomic_load(&d->holds) == 1 && d->settled.value != NULL && bine__value_unshared(d->settled.value))
+    if (d->consumers == 1 && atomic_load(&d->holds) == 1 && d->settled.value != NULL &&
+        bine__value_unshared(d->settled.value))
         Py_VISIT(bine__value_object(d->settled.value));
     return 0;
 }
