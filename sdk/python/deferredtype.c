@@ -79,6 +79,36 @@ static PyObject *deferred_cancel(deferred_object *self, PyObject *unused)
     return bine__raise_status(self->rt, status, bine_message());
 }
 
+/* One without its deferred yet (new). */
+static deferred_object *new_object(bine__python *py)
+{
+    deferred_object *self = PyObject_GC_New(deferred_object, py->deferred_type);
+
+    if (self == NULL)
+        return NULL;
+    self->rt = bine__here;
+    self->deferred = NULL;
+    return self;
+}
+
+static PyObject *fill(deferred_object *self, bine_deferred *d)
+{
+    self->deferred = d;
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
+PyObject *bine__deferred_object(bine__python *py, bine_deferred *d)
+{
+    deferred_object *self = new_object(py);
+
+    if (self != NULL)
+        return fill(self, d);
+    bine_deferred_cancel(d); /* nobody will ever see it */
+    bine_deferred_release(d);
+    return NULL;
+}
+
 /* ---- then ---- */
 
 typedef struct steps {
@@ -155,6 +185,8 @@ static int follow_call(bine_step *step, PyObject *function)
 
     if (end != NULL)
         status = bine_step_follow(step, end);
+    else if (micro != NULL)
+        bine__micro_cancel(&micro->core); /* nobody would ever hear of it */
     Py_XDECREF(micro);
     Py_XDECREF(runner);
     Py_XDECREF(args);
@@ -186,6 +218,7 @@ static PyObject *deferred_then(deferred_object *self, PyObject *args, PyObject *
     static char *names[] = {"ok", "err", NULL};
     PyObject *ok = Py_None;
     PyObject *err = Py_None;
+    deferred_object *object;
     bine_deferred *next;
     steps *s;
     int status;
@@ -196,16 +229,23 @@ static PyObject *deferred_then(deferred_object *self, PyObject *args, PyObject *
         return NULL;
     if (bine__here != self->rt)
         return bine__raise_status(NULL, BINE_ETHREAD, "then() is for the thread that runs the host's loop");
-    s = malloc(sizeof *s);
-    if (s == NULL)
+    object = new_object(self->rt->python);
+    s = object == NULL ? NULL : malloc(sizeof *s);
+    if (s == NULL) {
+        if (object != NULL)
+            fill(object, NULL);
+        Py_XDECREF(object);
         return PyErr_NoMemory();
+    }
     s->ok = ok == Py_None ? NULL : Py_NewRef(ok);
     s->err = err == Py_None ? NULL : Py_NewRef(err);
     status = bine_then(self->deferred, s->ok == NULL ? NULL : py_ok, s->err == NULL ? NULL : py_err, s,
                        free_steps, &next);
-    if (status != BINE_OK)
-        return bine__raise_status(self->rt, status, bine_message());
-    return bine__deferred_object(self->rt->python, next);
+    fill(object, next);
+    if (status == BINE_OK)
+        return (PyObject *)object;
+    Py_DECREF(object);
+    return bine__raise_status(self->rt, status, bine_message());
 }
 
 static PyObject *get_done(deferred_object *self, void *unused)
@@ -231,7 +271,7 @@ static int deferred_traverse(deferred_object *self, visitproc visit, void *arg)
     const bine_deferred *d = self->deferred;
 
     Py_VISIT(Py_TYPE(self));
-    if (d->consumers == 1 && atomic_load(&d->holds) == 1 && d->settled.value != NULL &&
+    if (d != NULL && d->consumers == 1 && atomic_load(&d->holds) == 1 && d->settled.value != NULL &&
         bine__value_unshared(d->settled.value))
         Py_VISIT(bine__value_object(d->settled.value));
     return 0;
@@ -245,20 +285,6 @@ static void deferred_dealloc(deferred_object *self)
     bine_deferred_release(self->deferred);
     type->tp_free(self);
     Py_DECREF(type);
-}
-
-PyObject *bine__deferred_object(bine__python *py, bine_deferred *d)
-{
-    deferred_object *self = PyObject_GC_New(deferred_object, py->deferred_type);
-
-    if (self == NULL) {
-        bine_deferred_release(d);
-        return NULL;
-    }
-    self->rt = bine__here;
-    self->deferred = d;
-    PyObject_GC_Track(self);
-    return (PyObject *)self;
 }
 
 static PyMethodDef deferred_methods[] = {

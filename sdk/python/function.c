@@ -16,6 +16,7 @@ struct bine_call {
     bine__function *self;
     PyObject *const *args;
     answer answer;
+    bool starved; /* there was no memory for the answer */
     bine_value *value;
     bine_deferred *deferred;
 };
@@ -204,6 +205,8 @@ static int judge(bine_call *call, int status)
 {
     bine__function *self = call->self;
 
+    if (status == BINE_OK && call->answer == NOTHING && call->starved)
+        status = BINE_ENOMEM;
     if (status == BINE_OK && !PyErr_Occurred())
         return 0;
     drop_answer(call);
@@ -429,6 +432,7 @@ int bine_return(bine_call *call, bine_value *value)
         bine_value_free(value);
         return bine__fail(BINE_EBUSY, "bine_return: the call has its answer already");
     }
+    call->starved = value == NULL;
     if (value == NULL)
         return bine__fail(BINE_ENOMEM, "bine_return: out of memory for the value");
     call->answer = VALUE;

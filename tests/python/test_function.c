@@ -693,3 +693,19 @@ TEST(cancelling_the_script_cancels_the_deferred_that_answers)
     bine_micro_release(micro);
     close_runtime(rt);
 }
+
+static int return_without_memory(bine_call *call, void *user)
+{
+    (void)user;
+    CHECK_STATUS(bine_return(call, NULL), BINE_ENOMEM);
+    return BINE_OK; /* a host that does not look */
+}
+
+TEST(an_answer_without_memory_is_a_memory_error_though_the_host_does_not_look)
+{
+    bine *rt = open_runtime();
+
+    CHECK_OK(def(rt, "f()", return_without_memory));
+    expect(rt, "host.f()", "MemoryError", "");
+    close_runtime(rt);
+}
