@@ -19,8 +19,8 @@ static PyObject *hook_for_threads(const char *name)
     return hook == Py_None ? NULL : hook;
 }
 
-/* The trampoline that sys.settrace() or sys.setprofile() puts in front of a Python function is told by a
- * marker: no function, but the hook's object. */
+/* A hook for threads comes instead of the spawner's own function: kept without a C function, it is handed to
+ * sys.settrace() or sys.setprofile() at the start. */
 static void replace(Py_tracefunc *function, PyObject **arg, PyObject *hook)
 {
     if (*function == NULL || hook == NULL)
