@@ -364,15 +364,19 @@ TEST(host_functions)
                       "args(i: int, f: float = 0.5, s: str = 'x', *, b: bool | None = None) -> str",
                       answer_with_arguments, NULL, NULL));
     CHECK_OK(bine_def(rt, "host", "refuse()", refuse, NULL, NULL));
+    /* Functions are made outside: from 3.12 on CPython crashes where there is no memory for one. */
     run_script(
         rt, "import bine, host\n"
+            "wrongs = [lambda: host.args('x'), lambda: host.args(c=1), lambda: host.args(1, b=1)]\n"
+            "shout_later = lambda x: bine.spawn(shout, x)\n"
+            "excuse = lambda e: 'LATE'\n"
             "def call_all_kinds():\n"
             "    tree = [None, True, 1 << 40, 0.25, 'text \\u20ac', b'bytes', [1, [2]], {'a': {'b': 3000}}]\n"
             "    back = host.all(tree)\n"
             "    assert back[:-1] == tree and len(back) == 9, back\n"
             "    del back\n"
             "    assert host.args(1 << 40, s='\\u20ac', b=True) == f'{1 << 40} 0.5 \\u20ac 1'\n"
-            "    for wrong in [lambda: host.args('x'), lambda: host.args(c=1), lambda: host.args(1, b=1)]:\n"
+            "    for wrong in wrongs:\n"
             "        try: wrong(); assert False\n"
             "        except TypeError: pass\n"
             "    try: host.refuse(); assert False\n"
@@ -385,8 +389,8 @@ TEST(host_functions)
             "def shout(text): return text.upper()\n"
             "def call_then():\n"
             "    try:\n"
-            "        d = host.promise().then(shout).then(lambda x: bine.spawn(shout, x))\n"
-            "        d = d.then(None, lambda e: 'LATE')\n"
+            "        d = host.promise().then(shout).then(shout_later)\n"
+            "        d = d.then(None, excuse)\n"
             "    finally: host.settle()\n"
             "    assert d.wait() == 'LATE'\n"
             "    assert d.done\n");
@@ -441,8 +445,7 @@ static void run_string(bine *rt)
     bine_micro *micro;
     bine_deferred *end = NULL;
 
-    if (!TRIED(
-            bine_run_string(rt, "def f(x):\n    return x + 1\nassert f(1000) == 1001\n", "<one>", &micro))) {
+    if (!TRIED(bine_run_string(rt, "assert [1000] + [str(2000)] == [1000, '2000']\n", "<one>", &micro))) {
         CHECK(micro == NULL);
         return;
     }
@@ -515,9 +518,6 @@ TEST(errors_with_causes_and_groups_are_told_of_once)
 {
     bine *rt = open_to_fail();
 
-    run_script(rt, "import traceback, linecache\n"
-                   "traceback.format_exception = lambda e: [str(e)]\n"
-                   "linecache.getline = lambda file, line: 'source'\n");
     with_all_faults(rt, fail_richly);
     close_runtime(rt);
 }
@@ -527,6 +527,10 @@ TEST(errors_in_full_are_told_of_once)
 {
     bine *rt = open_to_fail();
 
+    if (PY_VERSION_HEX >= 0x030C0000)
+        SKIP("from 3.12 on CPython itself crashes where there is no memory to make a function");
+    run_script(rt, "import traceback, linecache, __main__\n"
+                   "traceback.format_exception, linecache.getline = __main__.in_full\n");
     with_some_faults(rt, PYTHON_MEMORY, fail_richly, 101);
     close_runtime(rt);
 }
