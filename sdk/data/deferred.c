@@ -7,56 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- results ---- */
-
-bine__result bine__result_share(const bine__result *r)
-{
-    bine__result copy = {.state = r->state};
-
-    if (r->value != NULL)
-        copy.value = bine__value_share(r->value);
-    if (r->message != NULL)
-        copy.message = bine__value_share(r->message);
-    return copy;
-}
-
-void bine__result_free(bine__result *r)
-{
-    bine_value_free(r->value);
-    bine_value_free(r->message);
-    *r = (bine__result){0};
-}
-
-bine__result bine__rejection(int code, const char *message)
-{
-    return (bine__result){.state = code, .message = message == NULL ? NULL : bine_value_str(message)};
-}
-
-const char *bine__result_message(const bine__result *r)
-{
-    return r->message == NULL ? "" : bine_value_as_str(r->message, NULL);
-}
-
-/* ---- the block ---- */
-
-void bine__deferred_hold(bine_deferred *d)
-{
-    atomic_fetch_add_explicit(&d->holds, 1, memory_order_relaxed);
-}
-
-void bine__deferred_let_go(bine_deferred *d)
-{
-    /* Who has the only hold needs no locked instruction to see it. */
-    if (atomic_load_explicit(&d->holds, memory_order_acquire) != 1 &&
-        atomic_fetch_sub_explicit(&d->holds, 1, memory_order_acq_rel) != 1)
-        return;
-    bine__result_free(&d->settled);
-    bine__result_free(&d->instead);
-    if (d->error != NULL)
-        bine_error_free(d->error);
-    bine__inbox_release(d->inbox);
-    free(d);
-}
+/* ---- the list ---- */
 
 /* Listed are those with somebody in line, and those whose rejection nobody has taken: what must be
  * seen to before the end. The list has a hold on each: a producer on another thread may let go of the

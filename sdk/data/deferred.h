@@ -64,9 +64,22 @@ extern const bine__kind bine__plain;
 /* Settles it once; `r` is taken. All in line are woken. */
 void bine__deferred_settle(bine_deferred *d, bine__result r);
 
+/* The last hold has gone. Thread: any. */
+void bine__deferred_free(bine_deferred *d);
+
 /* One hold more and less. Thread: any. */
-void bine__deferred_hold(bine_deferred *d);
-void bine__deferred_let_go(bine_deferred *d);
+static inline void bine__deferred_hold(bine_deferred *d)
+{
+    atomic_fetch_add_explicit(&d->holds, 1, memory_order_relaxed);
+}
+
+static inline void bine__deferred_let_go(bine_deferred *d)
+{
+    /* Who has the only hold needs no locked instruction to see it. */
+    if (atomic_load_explicit(&d->holds, memory_order_acquire) == 1 ||
+        atomic_fetch_sub_explicit(&d->holds, 1, memory_order_acq_rel) == 1)
+        bine__deferred_free(d);
+}
 
 /* Cancels it for a reason: rejected with `instead` (taken) where it would be with BINE_ECANCELED. Returns
  * as bine_deferred_cancel(). */
