@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc g++ libc6-dev cmake ninja-build pkg-config python3 libpython3-dev libuv1-dev
-    libsqlite3-dev libpng-dev gdb valgrind python3-greenlet python3-twisted)
+    libsqlite3-dev libpng-dev gdb valgrind python3-greenlet python3-twisted python3-coverage)
 for preset in "$@"; do
     [ "$preset" = clang ] && packages+=(clang)
 done
