@@ -596,10 +596,9 @@ static void report_rest(bine *rt)
 static void close_all(bine *rt)
 {
     rt->shutting_down = true;
+    bine__inbox_close(rt->inbox, &rt->ready);
     report_rest(rt);
     rt->closing = true;
-    run_out(rt, &rt->ready);
-    bine__inbox_close(rt->inbox, &rt->ready);
     run_out(rt, &rt->ready);
     bine__deferreds_end(rt);
     run_out(rt, &rt->ready);
@@ -657,10 +656,9 @@ static void leave_all(bine *rt)
     rt->shutting_down = true;
     if (rt->alive > 0)
         bine__python_report_survivors(rt, "is left behind");
+    bine__inbox_close(rt->inbox, &rt->ready);
     report_rest(rt);
     rt->closing = true;
-    run_out_jobs(rt, &rt->ready);
-    bine__inbox_close(rt->inbox, &rt->ready);
     run_out_jobs(rt, &rt->ready);
     bine__deferreds_end(rt);
     run_out_jobs(rt, &rt->ready);

@@ -99,7 +99,7 @@ void bine__descriptors_lost(bine *rt, bool ours_still);
 
 /* What the layers above supply. sdk/data: */
 
-/* Before the end: reports the rejections that nobody took. */
+/* Before the end: takes in what producers brought; reports the rejections that nobody took. */
 void bine__deferreds_report(bine *rt);
 /* At the end, jobs only free by now: settles what somebody stands in line for. */
 void bine__deferreds_end(bine *rt);

@@ -60,6 +60,7 @@ static void report_later(bine_deferred *d)
     report *r = malloc(sizeof *r);
 
     d->taken = true;
+    d->reported = true;
     if (r == NULL) {
         bine__log(d->rt, BINE_LOG_ERROR, "a deferred was rejected, and there is no memory to say how");
         return;
@@ -97,9 +98,37 @@ const bine__result *bine__deferred_take(bine_deferred *d)
     return &d->settled;
 }
 
+static void on_deliver(bine *rt, bine__job *job);
+
+void bine__deferred_lost(bine_deferred *d)
+{
+    if (d->reported || d->settled.state == BINE_ECLOSED)
+        return;
+    d->taken = false;
+    if (is_untaken(d))
+        report_later(d);
+}
+
+/* What producers elsewhere have brought and no tick has taken in. */
+static void take_in(bine *rt)
+{
+    bine__queue others = {0};
+    bine__job *job;
+
+    while ((job = bine__queue_pop(&rt->ready)) != NULL) {
+        if (job->run == on_deliver)
+            on_deliver(rt, job);
+        else
+            bine__queue_push(&others, job);
+    }
+    bine__queue_move(&rt->ready, &others);
+}
+
 void bine__deferreds_report(bine *rt)
 {
     bine_deferred *older;
+
+    take_in(rt);
 
     for (bine_deferred *d = rt->deferreds; d != NULL; d = older) {
         older = d->older;

@@ -41,6 +41,7 @@ struct bine_deferred {
     bool cancelling; /* a cancel is under way */
     bool asked;      /* somebody wanted its end: its rejection is no news */
     bool taken;      /* somebody has seen its rejection, or will */
+    bool reported;   /* the host has heard of its rejection, or will */
     bool listed;     /* see bine__deferreds_end() */
     bine__result settled;
     bine__result instead; /* of BINE_ECANCELED: why it was cancelled; state 0: for no other reason */
@@ -60,6 +61,9 @@ bine_deferred *bine__deferred_alloc(bine *rt, const bine__kind *kind, size_t siz
 
 /* The kind of those that have a resolver. */
 extern const bine__kind bine__plain;
+
+/* At the end: whoever stood in its line will not take its rejection after all. */
+void bine__deferred_lost(bine_deferred *d);
 
 /* Settles it once; `r` is taken. All in line are woken. */
 void bine__deferred_settle(bine_deferred *d, bine__result r);

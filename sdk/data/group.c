@@ -133,6 +133,8 @@ static void run_member(bine *rt, bine__job *job)
     group *g = m->group;
 
     if (rt->closing) {
+        if (g->count > 0)
+            bine__deferred_lost(m->deferred);
         conclude(g, bine__rejection(BINE_ECLOSED, NULL)); /* it may be settled, and hold its members still */
     } else if (g->base.settled.state == BINE__PENDING) {
         g->pending--;

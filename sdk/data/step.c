@@ -143,10 +143,17 @@ static void call(derived *d, plan *p, bine_step *step)
 
 static void run_closing(derived *d)
 {
+    if (d->source != NULL)
+        bine__deferred_lost(d->source);
     leave_source(d);
-    bine__result_free(&d->between);
     forget_all(d);
-    bine__deferred_settle(&d->base, bine__rejection(BINE_ECLOSED, NULL));
+    if (d->between.state < 0) {
+        bine__deferred_settle(&d->base, d->between);
+        bine__deferred_lost(&d->base);
+    } else {
+        bine__result_free(&d->between);
+        bine__deferred_settle(&d->base, bine__rejection(BINE_ECLOSED, NULL));
+    }
     bine__deferred_let_go(&d->base);
 }
 

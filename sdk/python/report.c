@@ -641,6 +641,8 @@ void bine__python_report_rejection(bine *rt, bine_deferred *d)
 
 const bine_error *bine_deferred_error(bine_deferred *d)
 {
+    if (d != NULL && d->error != NULL)
+        return d->error; /* also when the runtime has gone */
     if (d == NULL || d->settled.state >= 0 || bine__here != d->rt)
         return NULL;
     bine__python_saw(bine__deferred_take(d));

@@ -1112,3 +1112,63 @@ TEST(a_host_that_is_told_may_reject_another)
     deferred = NULL;
     close_runtime(rt);
 }
+
+/* ---- at the close ---- */
+
+static void reject_it(void *unused)
+{
+    (void)unused;
+    CHECK_OK(bine_reject(resolver, BINE_EIO, "brought late"));
+}
+
+/* Closes it; what it tells then is to be one rejection. */
+static void close_with_a_late_report(bine *rt, const char *message)
+{
+    CHECK_OK(bine_close(rt));
+    CHECK_EQ(error_count(), 1);
+    CHECK_STR(error_message(0), message);
+    forget_errors();
+}
+
+TEST(a_rejection_that_no_tick_has_taken_in_is_reported_at_the_close)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    in_thread(reject_it, NULL);
+    close_with_a_late_report(rt, "brought late");
+    bine_deferred_release(deferred);
+}
+
+static int never_runs(bine_step *step, void *runs)
+{
+    (void)step;
+    ++*(int *)runs;
+    return BINE_OK;
+}
+
+TEST(a_rejection_whose_steps_have_not_run_is_reported_once_at_the_close)
+{
+    bine *rt = open_waiting();
+    int runs = 0;
+
+    new_pair(rt, NULL);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(bine_then(deferred, never_runs, never_runs, &runs, NULL, NULL));
+    CHECK_OK(bine_reject(resolver, BINE_EIO, "too late for steps"));
+    close_with_a_late_report(rt, "too late for steps");
+    CHECK_EQ(runs, 0);
+    bine_deferred_release(deferred);
+}
+
+TEST(an_error_that_was_asked_for_lives_as_long_as_its_deferred)
+{
+    bine *rt = open_waiting();
+
+    new_pair(rt, NULL);
+    CHECK_OK(bine_reject(resolver, BINE_EIO, "gone"));
+    CHECK_STR(bine_deferred_error(deferred)->message, "gone");
+    CHECK_OK(bine_close(rt));
+    CHECK_STR(bine_deferred_error(deferred)->message, "gone");
+    bine_deferred_release(deferred);
+}
