@@ -20,8 +20,6 @@ static void outermost(void *arg);
 
 static bine__fiber *fiber_of(bine *rt, const bine__micro *micro)
 {
-    if (micro->loan != NULL)
-        return BINE__FIBER(micro->loan);
     return micro->slot != NULL ? BINE__FIBER(micro->slot) : &rt->host_fiber;
 }
 
@@ -327,9 +325,8 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
 /* ---- a larger stack for a while ---- */
 
 typedef struct errand {
-    bine *rt;
-    bine__micro *micro;
-    bine__slot *slot;
+    bine__slot *own;
+    bine__slot *lent;
     void (*fn)(void *);
     void *arg;
     void *back; /* the micro-thread's own stack */
@@ -341,32 +338,35 @@ static void run_errand(void *arg)
     errand *e = arg;
     void *unused;
 
-    bine__fiber_enter(BINE__FIBER(e->slot));
+    bine__fiber_enter(BINE__FIBER(e->lent));
     e->fn(e->arg);
-    bine__fiber_leave(BINE__FIBER(e->slot), BINE__FIBER(e->micro->slot), 1);
+    bine__fiber_leave(BINE__FIBER(e->lent), BINE__FIBER(e->own), 1);
     bine__switch(&unused, e->back);
     abort();
 }
 
 int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg)
 {
-    errand e = {.rt = rt, .micro = rt->current, .fn = fn, .arg = arg};
+    bine__micro *micro = rt->current;
+    errand e = {.own = micro->slot, .fn = fn, .arg = arg};
     bine__loan loan;
 
-    if (rt->large.slot_size <= rt->stacks.slot_size || e.micro == &rt->host || e.micro->loan != NULL) {
+    if (rt->large.slot_size <= rt->stacks.slot_size || micro == &rt->host || micro->borrows) {
         fn(arg);
         return 0;
     }
-    e.slot = bine__stack_take(&rt->large);
-    if (e.slot == NULL)
+    e.lent = bine__stack_take(&rt->large);
+    if (e.lent == NULL)
         return -1;
-    bine__loan_begin(rt->tstate, e.micro, e.slot->low, bine__stack_high(&rt->large, e.slot), &loan);
-    e.micro->loan = e.slot;
-    bine__fiber_leave(BINE__FIBER(e.micro->slot), BINE__FIBER(e.slot), 0);
-    bine__switch(&e.back, bine__switch_prepare(bine__stack_high(&rt->large, e.slot), run_errand, &e));
-    bine__fiber_enter(BINE__FIBER(e.micro->slot));
-    e.micro->loan = NULL;
-    bine__loan_end(rt->tstate, e.micro, &loan);
-    bine__stack_give(&rt->large, e.slot);
+    bine__loan_begin(rt->tstate, micro, e.lent->low, bine__stack_high(&rt->large, e.lent), &loan);
+    micro->slot = e.lent;
+    micro->borrows = true;
+    bine__fiber_leave(BINE__FIBER(e.own), BINE__FIBER(e.lent), 0);
+    bine__switch(&e.back, bine__switch_prepare(bine__stack_high(&rt->large, e.lent), run_errand, &e));
+    bine__fiber_enter(BINE__FIBER(e.own));
+    micro->slot = e.own;
+    micro->borrows = false;
+    bine__loan_end(rt->tstate, micro, &loan);
+    bine__stack_give(&rt->large, e.lent);
     return 0;
 }

@@ -29,8 +29,7 @@ typedef struct bine__micro {
     bine__job job;                     /* its resumption */
     void *sp;                          /* its C stack while suspended */
     const struct bine__pystate *saved; /* lies on that stack */
-    bine__slot *slot;                  /* NULL: not started, done, or the host */
-    bine__slot *loan;                  /* the larger stack it is on for a while, or NULL */
+    bine__slot *slot;                  /* the stack it is on; NULL: not started, done, or the host */
     struct bine__wait *wait;           /* what it is parked on */
     bine *rt;
     PyObject *context;         /* to start with; NULL: empty */
@@ -41,19 +40,20 @@ typedef struct bine__micro {
     struct bine__micro *sibling_after;
     uint64_t id;
     int recursion_cap;
-    uint32_t no_wait;          /* counts reasons why it must not wait now; the host's is never 0 */
-    uint32_t shields;          /* that keep back a cancel and the end */
-    uint32_t scopes_cancelled; /* of those whose body it runs in */
+    uint16_t no_wait;          /* counts reasons why it must not wait now; the host's is never 0 */
+    uint16_t shields;          /* that keep back a cancel and the end */
+    uint16_t scopes_cancelled; /* of those whose body it runs in */
     uint8_t pending;           /* BINE__CANCEL and so on */
     uint8_t kept_back;         /* the same, behind shields */
-    bool cancelled;            /* it, not just a scope's body */
-    bool is_child;             /* its error is its scope's */
+    bool borrows : 1;          /* `slot` is a larger stack, lent for a while */
+    bool cancelled : 1;        /* it, not just a scope's body */
+    bool is_child : 1;         /* its error is its scope's */
     bool told;                 /* what is pending has been raised in it before */
     bool done;                 /* it has ended, or was never spawned */
 } bine__micro;
 
 /* In no_wait: the collector has begun on its stack, and may have ended by now. */
-#define BINE__COLLECTS ((uint32_t)1 << 31)
+#define BINE__COLLECTS ((uint16_t)1 << 15)
 
 typedef enum bine__outcome {
     BINE__WAITING,

@@ -14,7 +14,7 @@ static bool collects(bine *rt)
         return false;
     if (rt->collects_here && bine__is_collecting())
         return true;
-    rt->current->no_wait &= ~BINE__COLLECTS;
+    rt->current->no_wait &= (uint16_t)~BINE__COLLECTS;
     return false;
 }
 
@@ -108,15 +108,20 @@ void bine__micro_cancel(bine__micro *micro)
     bine__micro_interrupt(micro, BINE__CANCEL);
 }
 
+/* So many scopes, one inside another, that nobody can count them: from then on it stays cancelled. */
+#define COUNTLESS UINT16_MAX
+
 void bine__body_cancel_begin(bine__micro *body)
 {
-    body->scopes_cancelled++;
+    if (body->scopes_cancelled < COUNTLESS)
+        body->scopes_cancelled++;
     bine__micro_interrupt(body, BINE__CANCEL);
 }
 
 void bine__body_cancel_end(bine__micro *body)
 {
-    body->scopes_cancelled--;
+    if (body->scopes_cancelled < COUNTLESS)
+        body->scopes_cancelled--;
     if (body->scopes_cancelled > 0 || body->cancelled)
         return;
     body->pending &= (uint8_t)~BINE__CANCEL;
@@ -149,6 +154,8 @@ int bine__shield_raise(bine *rt, bine__shield *shield, int64_t ns)
 {
     bine__micro *micro = rt->current;
 
+    if (micro->shields == UINT16_MAX)
+        return -1; /* so many, one inside another, that nobody can count them */
     shield->timer.slot = 0;
     shield->timer.fire = on_shield_over;
     if (bine__timer_set(&rt->timers, &shield->timer, bine__deadline(rt, ns)) != 0)

@@ -201,7 +201,7 @@ PyObject *bine__raise_pending(bine *rt)
         PyObject *thrown = micro->thrown;
 
         micro->thrown = NULL;
-        if (micro->timeouts_due == NULL)
+        if (!bine__has_timeouts_due(micro))
             micro->core.pending &= (uint8_t)~BINE__THROW;
         bine__raise(thrown);
     } else if (pending & BINE__THROW) {

@@ -273,8 +273,14 @@ bine__result bine__micro_outcome(bine_micro *micro, bool as_object)
 bine_deferred *bine__micro_ending(bine_micro *micro, bool as_object)
 {
     bool done = micro->core.done;
-    ending *e = (ending *)(void *)bine__deferred_alloc(micro->core.rt, &ending_kind, sizeof *e, !done);
+    bine__extra *extra = done ? NULL : bine__extra_of(micro);
+    ending *e;
 
+    if (!done && extra == NULL) {
+        bine__fail(BINE_ENOMEM, "out of memory for a deferred");
+        return NULL;
+    }
+    e = (ending *)(void *)bine__deferred_alloc(micro->core.rt, &ending_kind, sizeof *e, !done);
     if (e == NULL)
         return NULL;
     if (done) {
@@ -283,14 +289,14 @@ bine_deferred *bine__micro_ending(bine_micro *micro, bool as_object)
     }
     e->micro = micro;
     e->as_object = as_object;
-    e->next = micro->endings;
-    micro->endings = e;
+    e->next = extra->endings;
+    extra->endings = e;
     return &e->base;
 }
 
 bool bine__micro_awaited_by(bine_micro *micro, bine_deferred *d)
 {
-    for (ending *e = micro->endings; e != NULL; e = e->next)
+    for (ending *e = micro->extra == NULL ? NULL : micro->extra->endings; e != NULL; e = e->next)
         if (bine__depends(d, &e->base))
             return true;
     return false;
@@ -298,11 +304,11 @@ bool bine__micro_awaited_by(bine_micro *micro, bine_deferred *d)
 
 void bine__endings_settle(bine_micro *micro)
 {
-    while (micro->endings != NULL) {
-        ending *e = micro->endings;
+    while (micro->extra->endings != NULL) {
+        ending *e = micro->extra->endings;
         bool wanted = e->base.consumers > 0 || bine__deferred_shared(&e->base, NULL);
 
-        micro->endings = e->next;
+        micro->extra->endings = e->next;
         /* One that nobody wants any more does not take the error from who has a handle. */
         bine__deferred_settle(&e->base, wanted ? bine__micro_outcome(micro, e->as_object)
                                                : (bine__result){.state = BINE_ECANCELED});

@@ -102,9 +102,10 @@ static PyObject *drive(bine *rt, PyObject *coroutine)
 static PyObject *call(bine_micro *self)
 {
     size_t given = self->args == NULL ? 0 : (size_t)PyTuple_GET_SIZE(self->args);
-    size_t named = self->kwnames == NULL ? 0 : (size_t)PyTuple_GET_SIZE(self->kwnames);
+    PyObject *kwnames = self->extra == NULL ? NULL : self->extra->kwnames;
+    size_t named = kwnames == NULL ? 0 : (size_t)PyTuple_GET_SIZE(kwnames);
     PyObject *const *args = given == 0 ? NULL : &PyTuple_GET_ITEM(self->args, 0);
-    PyObject *result = PyObject_Vectorcall(self->function, args, given - named, self->kwnames);
+    PyObject *result = PyObject_Vectorcall(self->function, args, given - named, kwnames);
 
     if (result != NULL && PyCoro_CheckExact(result))
         Py_SETREF(result, drive(self->core.rt, result));
@@ -136,7 +137,7 @@ static void raise_native(bine_micro *self, int status)
 static PyObject *call_native(bine_micro *self)
 {
     bine_value *value = NULL;
-    int status = self->native->function(self->core.rt, self->native->user, &value);
+    int status = self->extra->native.function(self->core.rt, self->extra->native.user, &value);
     PyObject *result = NULL;
 
     abandon_blocks(self); /* a shield that it left up must not hide why it ends */
@@ -161,17 +162,27 @@ static void raise_not_begun(bine_micro *self)
         PyErr_SetString(PyExc_MemoryError, "no address space or no mapping left for a micro-thread's stack");
 }
 
+/* With what its spawner handed down. */
+static PyObject *run(bine_micro *self)
+{
+    const bine__extra *extra = self->extra;
+
+    if (extra == NULL)
+        return call(self);
+    if (extra->decimal != NULL && set_decimal_context(extra->decimal) != 0)
+        return NULL;
+    bine__tracing_begin(&extra->tracers);
+    return bine__is_native(self) ? call_native(self) : call(self);
+}
+
 void bine__python_run(bine__micro *core)
 {
     bine_micro *self = bine__of_core(core);
 
     if (core->slot == NULL)
         raise_not_begun(self);
-    else if (self->decimal == NULL || set_decimal_context(self->decimal) == 0) {
-        if (self->tracers != NULL)
-            bine__tracing_begin(self->tracers);
-        self->result = self->native != NULL ? call_native(self) : call(self);
-    }
+    else
+        self->result = run(self);
     if (self->result == NULL)
         self->error = bine__take_exception();
 }
@@ -240,26 +251,24 @@ void bine__block_leave(bine__block *block)
     block->micro = NULL;
 }
 
-static void free_native(bine_micro *self)
+bine__extra *bine__extra_of(bine_micro *self)
 {
-    bine__native *native = self->native;
-
-    self->native = NULL;
-    if (native != NULL && native->release != NULL)
-        native->release(native->user);
-    free(native);
+    if (self->extra == NULL)
+        self->extra = calloc(1, sizeof *self->extra);
+    return self->extra;
 }
 
-static void free_tracers(bine_micro *self)
+static void clear_extra(bine__extra *extra)
 {
-    bine__tracers *tracers = self->tracers;
+    bine__native native = extra->native;
 
-    self->tracers = NULL;
-    if (tracers == NULL)
-        return;
-    Py_XDECREF(tracers->trace_arg);
-    Py_XDECREF(tracers->profile_arg);
-    PyMem_Free(tracers);
+    extra->native = (bine__native){0};
+    Py_CLEAR(extra->kwnames);
+    Py_CLEAR(extra->decimal);
+    Py_CLEAR(extra->tracers.trace_arg);
+    Py_CLEAR(extra->tracers.profile_arg);
+    if (native.release != NULL)
+        native.release(native.user);
 }
 
 /* What it needed to run. */
@@ -267,13 +276,9 @@ static void clear_call(bine_micro *self)
 {
     Py_CLEAR(self->function);
     Py_CLEAR(self->args);
-    Py_CLEAR(self->kwnames);
-    Py_CLEAR(self->decimal);
     Py_CLEAR(self->thrown);
-    if (self->native != NULL)
-        free_native(self);
-    if (self->tracers != NULL)
-        free_tracers(self);
+    if (self->extra != NULL)
+        clear_extra(self->extra);
 }
 
 /* Whoever holds it from now on wants its result or its name, nothing else. */
@@ -289,7 +294,7 @@ void bine__python_ended(bine__micro *core)
         link_failed(self);
         failed = true;
     }
-    if (self->native != NULL && !self->named)
+    if (bine__is_native(self) && !self->named)
         Py_XDECREF(bine__micro_name(self)); /* made while it is known that it ran C */
     if (self->name == NULL && self->function != NULL && (Py_REFCNT(self) > 1 || self->error != NULL))
         self->name = base_name(self->function);
@@ -297,7 +302,7 @@ void bine__python_ended(bine__micro *core)
     abandon_blocks(self);
     bine__wake_all(&self->joiners);
     clear_call(self);
-    if (self->endings != NULL)
+    if (self->extra != NULL)
         bine__endings_settle(self);
     if (core->scope == NULL || !bine__scope_leave(core, failed))
         Py_DECREF(self);
@@ -324,6 +329,37 @@ static bine_micro *new_micro(bine *rt)
     return self;
 }
 
+/* NULL with an exception when memory is out. */
+static bine__extra *need_extra(bine_micro *self)
+{
+    bine__extra *extra = bine__extra_of(self);
+
+    if (extra == NULL)
+        PyErr_NoMemory();
+    return extra;
+}
+
+static int hand_decimal_down(bine_micro *self)
+{
+    PyObject *copy;
+
+    if (copy_decimal_context(&copy) != 0)
+        return -1;
+    if (copy == NULL)
+        return 0;
+    if (need_extra(self) == NULL) {
+        Py_DECREF(copy);
+        return -1;
+    }
+    self->extra->decimal = copy;
+    return 0;
+}
+
+static int hand_tracers_down(bine *rt, bine_micro *self)
+{
+    return need_extra(self) == NULL ? -1 : bine__tracing_inherit(rt, &self->extra->tracers);
+}
+
 /* Takes over what the spawner hands down. 0, or -1 with an exception. */
 static int inherit(bine *rt, bine_micro *self)
 {
@@ -331,9 +367,9 @@ static int inherit(bine *rt, bine_micro *self)
 
     if (bine__copy_context(rt->tstate, &self->core.context) != 0)
         return -1;
-    if (self->core.context != NULL && copy_decimal_context(&self->decimal) != 0)
+    if (self->core.context != NULL && hand_decimal_down(self) != 0)
         return -1;
-    if (bine__is_traced(rt->tstate) && bine__tracing_inherit(rt, &self->tracers) != 0)
+    if (bine__is_traced(rt->tstate) && hand_tracers_down(rt, self) != 0)
         return -1;
     self->site = bine__running_code(rt->tstate, &self->site_offset);
     if (spawner != NULL)
@@ -390,19 +426,14 @@ bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *
 bine_micro *bine__spawn_native(bine *rt, bine_scope *scope, bine_micro_fn function, void *user,
                                bine_free release)
 {
-    bine__native *native = malloc(sizeof *native);
-    bine_micro *self = native == NULL ? NULL : new_micro(rt);
+    bine_micro *self = new_micro(rt);
 
-    if (self == NULL) {
-        free(native);
+    if (self == NULL || need_extra(self) == NULL) {
         if (release != NULL)
             release(user);
-        if (!PyErr_Occurred())
-            PyErr_NoMemory();
-        return NULL;
+        return self == NULL ? NULL : give_up(self);
     }
-    *native = (bine__native){function, user, release};
-    self->native = native;
+    self->extra->native = (bine__native){function, user, release};
     return launch(rt, self, scope) ? self : give_up(self);
 }
 
@@ -424,7 +455,11 @@ bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args,
     if (self == NULL)
         return NULL;
     self->function = Py_NewRef(args[0]);
-    self->kwnames = Py_XNewRef(kwnames);
+    if (kwnames != NULL) {
+        if (need_extra(self) == NULL)
+            return give_up(self);
+        self->extra->kwnames = Py_NewRef(kwnames);
+    }
     if (nargs + named > 1) {
         self->args = PyTuple_New(nargs - 1 + named);
         if (self->args == NULL)
@@ -453,15 +488,15 @@ static int micro_traverse(bine_micro *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->function);
     Py_VISIT(self->args);
-    Py_VISIT(self->kwnames);
-    Py_VISIT(self->decimal);
     Py_VISIT(self->result);
     Py_VISIT(self->error);
     Py_VISIT(self->thrown);
     Py_VISIT(self->core.context);
-    if (self->tracers != NULL) {
-        Py_VISIT(self->tracers->trace_arg);
-        Py_VISIT(self->tracers->profile_arg);
+    if (self->extra != NULL) {
+        Py_VISIT(self->extra->kwnames);
+        Py_VISIT(self->extra->decimal);
+        Py_VISIT(self->extra->tracers.trace_arg);
+        Py_VISIT(self->extra->tracers.profile_arg);
     }
     return 0;
 }
@@ -503,6 +538,7 @@ static void micro_dealloc(bine_micro *self)
     micro_clear(self);
     Py_CLEAR(self->name);
     Py_CLEAR(self->site);
+    free(self->extra);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -513,11 +549,11 @@ PyObject *bine__micro_name(bine_micro *self)
 
     if (self->named)
         return Py_NewRef(self->name);
-    if (self->name == NULL && self->function == NULL && self->native == NULL)
+    if (self->name == NULL && self->function == NULL && !bine__is_native(self))
         return PyUnicode_FromString("?");
     if (self->name != NULL) {
         base = Py_NewRef(self->name);
-    } else if (self->native != NULL) {
+    } else if (bine__is_native(self)) {
         base = PyUnicode_FromString("c");
     } else {
         PyObject *function = Py_NewRef(self->function); /* asking it may run any code */

@@ -21,37 +21,55 @@ typedef struct bine__block {
 
 /* What a C function's micro-thread runs. */
 typedef struct bine__native {
-    bine_micro_fn function;
+    bine_micro_fn function; /* NULL: it runs no C function */
     void *user;
     bine_free release;
 } bine__native;
 
+/* What only some need: made for those, kept as long as they are. */
+typedef struct bine__extra {
+    bine__native native;
+    bine__tracers tracers;        /* trace and profile functions to start with */
+    PyObject *kwnames;            /* the names of keyword arguments, or NULL */
+    PyObject *decimal;            /* the decimal context to start with, or NULL */
+    struct bine__ending *endings; /* deferreds for its end */
+    struct bine__timeout *due;    /* timeouts it is inside of that are over, in that order */
+} bine__extra;
+
 struct bine_micro {
     PyObject_HEAD
     bine__micro core;   /* when it has ended, older and newer link those with an error to take */
-    PyObject *function; /* until it has ended; NULL: it runs `native` */
-    bine__native *native;
-    PyObject *args;    /* a tuple, the values of keyword arguments last; NULL: none */
-    PyObject *kwnames; /* their names, or NULL */
-    PyObject *decimal; /* the decimal context to start with, or NULL */
+    PyObject *function; /* until it has ended; NULL: it runs a C function */
+    PyObject *args;     /* a tuple, the values of keyword arguments last; NULL: none */
+    bine__extra *extra; /* or NULL */
     PyObject *result;
     PyObject *error;    /* what it raised */
     PyObject *thrown;   /* to be raised at its wait, see BINE__THROW */
     PyObject *name;     /* when not `named`: what to make it from when asked for, or NULL */
     PyCodeObject *site; /* who spawned it; NULL: the host */
     int site_offset;
-    bine__tracers *tracers; /* trace and profile functions to start with, or NULL */
     bool named;
-    bool told;                          /* of its error: somebody has got it, or the host has heard */
-    bool error_taken;                   /* somebody has seen `error` */
-    bool farewell;                      /* it ended as it was told to */
-    bine__block *blocks;                /* entered, the innermost first */
-    struct bine__timeout *timeouts_due; /* those that are over, in that order */
+    bool told;           /* of its error: somebody has got it, or the host has heard */
+    bool error_taken;    /* somebody has seen `error` */
+    bool farewell;       /* it ended as it was told to */
+    bine__block *blocks; /* entered, the innermost first */
     bine__waiters joiners;
-    struct bine__ending *endings; /* deferreds for its end */
-    void *data;                   /* the host's */
+    void *data; /* the host's */
     PyObject *weakrefs;
 };
+
+/* Its extra, made now if it had none; NULL when memory is out (no exception). */
+bine__extra *bine__extra_of(bine_micro *micro);
+
+static inline bool bine__has_timeouts_due(const bine_micro *micro)
+{
+    return micro->extra != NULL && micro->extra->due != NULL;
+}
+
+static inline bool bine__is_native(const bine_micro *micro)
+{
+    return micro->extra != NULL && micro->extra->native.function != NULL;
+}
 
 static inline bine_micro *bine__of_core(bine__micro *core)
 {

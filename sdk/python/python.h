@@ -113,9 +113,10 @@ PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);
 
 /* ---- tracing.c ---- */
 
-/* The trace and profile functions that one spawned now inherits, *out (new; PyMem_Free()) or NULL; makes the
- * running micro-thread's its own. 0, or -1 with an exception. */
-int bine__tracing_inherit(bine *rt, bine__tracers **out);
+/* The trace and profile functions that one spawned now inherits, into *tracers (zeros; owned by the caller
+ * then, also on failure). 0, or -1 with an exception. Makes the running micro-thread's its own. */
+int bine__tracing_inherit(bine *rt, bine__tracers *tracers);
+/* Makes them those of the running micro-thread. */
 void bine__tracing_begin(const bine__tracers *tracers);
 /* bine.set_switch_hook() */
 PyObject *bine__py_set_switch_hook(PyObject *module, PyObject *hook);

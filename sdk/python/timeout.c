@@ -7,7 +7,7 @@
 /* In the order they became due: of two nested ones the outer goes first, if it was. */
 static void make_due(bine__timeout *self)
 {
-    bine__timeout **at = &self->block.micro->timeouts_due;
+    bine__timeout **at = &self->block.micro->extra->due;
 
     while (*at != NULL)
         at = &(*at)->next_due;
@@ -18,13 +18,13 @@ static void make_due(bine__timeout *self)
 
 static void unmake_due(bine__timeout *self)
 {
-    bine__timeout **at = &self->block.micro->timeouts_due;
+    bine__timeout **at = &self->block.micro->extra->due;
 
     while (*at != self)
         at = &(*at)->next_due;
     *at = self->next_due;
     self->due = false;
-    if (self->block.micro->timeouts_due == NULL && self->block.micro->thrown == NULL)
+    if (!bine__has_timeouts_due(self->block.micro) && self->block.micro->thrown == NULL)
         self->block.micro->core.pending &= (uint8_t)~BINE__THROW;
 }
 
@@ -40,7 +40,7 @@ static void on_time(bine__timer *timer)
 
 void bine__raise_timeout(bine_micro *micro)
 {
-    bine__timeout *self = micro->timeouts_due;
+    bine__timeout *self = micro->extra->due;
     PyObject *seconds = PyFloat_FromDouble(self->seconds);
 
     unmake_due(self);
@@ -105,6 +105,8 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
         PyErr_SetString(PyExc_RuntimeError, "this timeout is in use; make one for each with block");
         return NULL;
     }
+    if (bine__extra_of(micro) == NULL)
+        return PyErr_NoMemory();
     if (self->ns >= 0 && bine__timer_set(&rt->timers, &self->timer, bine__deadline(rt, self->ns)) != 0)
         return PyErr_NoMemory();
     self->expired = false;

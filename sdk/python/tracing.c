@@ -132,19 +132,11 @@ static int mind_debugger(PyObject *trace)
 
 /* ---- at spawn, at the start ---- */
 
-int bine__tracing_inherit(bine *rt, bine__tracers **out)
+int bine__tracing_inherit(bine *rt, bine__tracers *tracers)
 {
-    bine__tracers *tracers;
-
     if (bine__is_tracing(rt->tstate))
         return 0; /* a trace function spawns: that is not traced either */
-    tracers = PyMem_Calloc(1, sizeof *tracers);
-    if (tracers == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
     bine__tracers_get(rt->tstate, tracers);
-    *out = tracers;
     replace(&tracers->trace, &tracers->trace_arg, hook_for_threads("_trace_hook"));
     if (PyErr_Occurred() == NULL)
         replace(&tracers->profile, &tracers->profile_arg, hook_for_threads("_profile_hook"));
