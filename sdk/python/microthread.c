@@ -496,8 +496,8 @@ static void micro_dealloc(bine_micro *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
+    PyObject_GC_UnTrack(self); /* first: what follows may run the collector */
     micro_finalize((PyObject *)self);
-    PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs((PyObject *)self);
     micro_clear(self);
