@@ -277,12 +277,20 @@ static int deferred_traverse(deferred_object *self, visitproc visit, void *arg)
     return 0;
 }
 
+static void release(void *deferred)
+{
+    bine_deferred_release(deferred);
+}
+
 static void deferred_dealloc(deferred_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
-    bine_deferred_release(self->deferred);
+    if (self->deferred != NULL && bine__here != self->rt)
+        bine__release_on_owner(self->rt, self->deferred, release);
+    else
+        bine_deferred_release(self->deferred);
     type->tp_free(self);
     Py_DECREF(type);
 }
