@@ -347,11 +347,11 @@ static bool launch(bine *rt, bine_micro *self, bine_scope *scope)
     bool child = scope != NULL;
     int status;
 
+    if (inherit(rt, self) != 0) /* first: it may run any code */
+        return false;
     if (scope == NULL && rt->current->scope != NULL)
         scope = bine__scope_inherited(rt->current);
     status = scope == NULL ? BINE_OK : bine__scope_check_member(scope, child, "spawn");
-    if (status == BINE_OK && inherit(rt, self) != 0)
-        return false;
     if (status == BINE_OK)
         status = bine__micro_spawn(rt, &self->core);
     if (status != BINE_OK) {
