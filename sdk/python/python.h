@@ -59,6 +59,9 @@ void bine__raise(PyObject *exception);
  * text". Returns the status. */
 int bine__fail_with_exception(int status, const char *call, const char *subject);
 
+/* Raises class(text); bytes that are no UTF-8 are replaced: text of the host's, or one cut short. */
+void bine__raise_text(PyObject *class, const char *text);
+
 /* Raises what `status` means. `message` may be NULL. Returns NULL for convenience. */
 PyObject *bine__raise_status(bine *rt, int status, const char *message);
 /* Raises bine.HostError: the host has said so. */

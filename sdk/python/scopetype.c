@@ -308,7 +308,7 @@ static PyObject *scope_spawn(scope_object *self, PyObject *const *args, Py_ssize
         return NULL;
     }
     if (bine__scope_check_member(self->scope, true, "spawn") != BINE_OK) {
-        PyErr_SetString(PyExc_RuntimeError, bine_message());
+        bine__raise_text(PyExc_RuntimeError, bine_message());
         return NULL;
     }
     return (PyObject *)bine__spawn_call(self->scope->rt, self->scope, args, nargs, kwnames);
