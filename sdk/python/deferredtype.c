@@ -76,7 +76,7 @@ static PyObject *deferred_cancel(deferred_object *self, PyObject *unused)
     (void)unused;
     if (status == BINE_OK || status == BINE_ESETTLED)
         return PyBool_FromLong(status == BINE_OK);
-    return bine__raise_status(self->rt, status, bine_message());
+    return bine__raise_status(NULL, status, "cancel() is for the thread that runs the host's loop");
 }
 
 /* One without its deferred yet (new). */

@@ -631,7 +631,7 @@ static PyObject *micro_cancel(bine_micro *self, PyObject *unused)
 {
     (void)unused;
     if (bine_micro_cancel(self) != BINE_OK) {
-        PyErr_SetString(PyExc_RuntimeError, bine_message());
+        PyErr_SetString(PyExc_RuntimeError, "cancel() is for the thread that runs the host's loop");
         return NULL;
     }
     Py_RETURN_NONE;
