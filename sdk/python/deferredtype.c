@@ -307,7 +307,8 @@ static PyMethodDef deferred_methods[] = {
                "is waited for. None passes the result on.")},
     {"cancel", (PyCFunction)deferred_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self, /)\n--\n\n"
-               "Ask the host to stop the work. False when the result is there already.")},
+               "Ask the host to stop the work. False when the result is there already. Who waits for it\n"
+               "then sees a bine.HostError named BINE_ECANCELED, unless the host brings something else.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      PyDoc_STR("__class_getitem__($type, item, /)\n--\n\nDeferred[T], for annotations.")},
     {NULL, NULL, 0, NULL},

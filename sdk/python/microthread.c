@@ -555,7 +555,7 @@ static const char *state_text(const bine_micro *self)
     case BINE_MICRO_WAITING:
         return "waiting";
     default:
-        return self->error == NULL ? "done" : "failed";
+        return self->error == NULL ? "done" : self->farewell ? "cancelled" : "failed";
     }
 }
 
