@@ -105,6 +105,9 @@ static PyStatus preinitialize(void)
 
     PyPreConfig_InitIsolatedConfig(&pre);
     pre.utf8_mode = 1;
+#if BINE__ASAN
+    pre.allocator = PYMEM_ALLOCATOR_MALLOC; /* it sees no object's end in arenas of CPython's own */
+#endif
     return Py_PreInitialize(&pre);
 }
 

@@ -76,7 +76,7 @@ static PyObject *deferred_cancel(deferred_object *self, PyObject *unused)
     (void)unused;
     if (status == BINE_OK || status == BINE_ESETTLED)
         return PyBool_FromLong(status == BINE_OK);
-    return bine__raise_status(self->rt, status, bine_message());
+    return bine__raise_status(NULL, status, "cancel() is for the thread that runs the host's loop");
 }
 
 /* One without its deferred yet (new). */
@@ -277,12 +277,20 @@ static int deferred_traverse(deferred_object *self, visitproc visit, void *arg)
     return 0;
 }
 
+static void release(void *deferred)
+{
+    bine_deferred_release(deferred);
+}
+
 static void deferred_dealloc(deferred_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
-    bine_deferred_release(self->deferred);
+    if (self->deferred != NULL && bine__here != self->rt)
+        bine__release_on_owner(self->rt, self->deferred, release);
+    else
+        bine_deferred_release(self->deferred);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -299,7 +307,8 @@ static PyMethodDef deferred_methods[] = {
                "is waited for. None passes the result on.")},
     {"cancel", (PyCFunction)deferred_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self, /)\n--\n\n"
-               "Ask the host to stop the work. False when the result is there already.")},
+               "Ask the host to stop the work. False when the result is there already. Who waits for it\n"
+               "then sees a bine.HostError named BINE_ECANCELED, unless the host brings something else.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      PyDoc_STR("__class_getitem__($type, item, /)\n--\n\nDeferred[T], for annotations.")},
     {NULL, NULL, 0, NULL},

@@ -99,17 +99,33 @@ bool bine__is_farewell(const bine__python *py, PyObject *exception)
            PyErr_GivenExceptionMatches(exception, py->exit);
 }
 
+/* New, or NULL with an exception. */
+static PyObject *text_object(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
+void bine__raise_text(PyObject *class, const char *text)
+{
+    PyObject *object = text_object(text);
+
+    if (object != NULL)
+        PyErr_SetObject(class, object);
+    Py_XDECREF(object);
+}
+
 void bine__raise_host_error(int status, const char *message)
 {
     const bine__python *py = bine__python_now;
     const char *name = bine_err_name(status);
-    PyObject *error;
+    PyObject *object = text_object(message);
+    PyObject *error = object == NULL ? NULL : PyObject_CallOneArg(py->host_error, object);
     PyObject *code;
     PyObject *text;
 
+    Py_XDECREF(object);
     if (strcmp(name, "BINE_E?") == 0)
         name = "";
-    error = PyObject_CallFunction(py->host_error, "s", message);
     if (error == NULL)
         return;
     code = PyLong_FromLong(status);
@@ -169,7 +185,7 @@ PyObject *bine__raise_status(bine *rt, int status, const char *message)
         return NULL;
     class = class_of(status);
     if (class != NULL)
-        PyErr_SetString(class, text);
+        bine__raise_text(class, text);
     else
         bine__raise_host_error(status, text);
     return NULL;
@@ -182,7 +198,7 @@ static void raise_cancelled(const bine__python *py, const char *reason)
 
     if (reason == NULL)
         reason = "the micro-thread was cancelled";
-    text = PyUnicode_DecodeUTF8(reason, (Py_ssize_t)strlen(reason), "replace");
+    text = text_object(reason);
     PyErr_Clear();
     PyErr_SetObject(py->cancelled, text);
     Py_XDECREF(text);

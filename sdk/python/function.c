@@ -501,7 +501,7 @@ int bine_fail(bine_call *call, const char *type, const char *format, ...)
                      call->self->name, type, message);
         return BINE_ESCRIPT;
     }
-    PyErr_SetString(exception, message);
+    bine__raise_text(exception, message);
     return BINE_ESCRIPT;
 }
 

@@ -383,11 +383,11 @@ static bool launch(bine *rt, bine_micro *self, bine_scope *scope)
     bool child = scope != NULL;
     int status;
 
+    if (inherit(rt, self) != 0) /* first: it may run any code */
+        return false;
     if (scope == NULL && rt->current->scope != NULL)
         scope = bine__scope_inherited(rt->current);
     status = scope == NULL ? BINE_OK : bine__scope_check_member(scope, child, "spawn");
-    if (status == BINE_OK && inherit(rt, self) != 0)
-        return false;
     if (status == BINE_OK)
         status = bine__micro_spawn(rt, &self->core);
     if (status != BINE_OK) {
@@ -531,8 +531,8 @@ static void micro_dealloc(bine_micro *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
+    PyObject_GC_UnTrack(self); /* first: what follows may run the collector */
     micro_finalize((PyObject *)self);
-    PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs((PyObject *)self);
     micro_clear(self);
@@ -591,7 +591,7 @@ static const char *state_text(const bine_micro *self)
     case BINE_MICRO_WAITING:
         return "waiting";
     default:
-        return self->error == NULL ? "done" : "failed";
+        return self->error == NULL ? "done" : self->farewell ? "cancelled" : "failed";
     }
 }
 
@@ -667,7 +667,7 @@ static PyObject *micro_cancel(bine_micro *self, PyObject *unused)
 {
     (void)unused;
     if (bine_micro_cancel(self) != BINE_OK) {
-        PyErr_SetString(PyExc_RuntimeError, bine_message());
+        PyErr_SetString(PyExc_RuntimeError, "cancel() is for the thread that runs the host's loop");
         return NULL;
     }
     Py_RETURN_NONE;

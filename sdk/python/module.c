@@ -149,6 +149,17 @@ PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec)
     return type;
 }
 
+static void do_nothing(bine *rt, void *user)
+{
+    (void)rt;
+    (void)user;
+}
+
+void bine__release_on_owner(bine *rt, void *object, bine_free release)
+{
+    bine_post(rt, do_nothing, object, release);
+}
+
 int bine__python_register(void)
 {
     return PyImport_AppendInittab("bine", init_module);

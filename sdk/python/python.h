@@ -59,6 +59,9 @@ void bine__raise(PyObject *exception);
  * text". Returns the status. */
 int bine__fail_with_exception(int status, const char *call, const char *subject);
 
+/* Raises class(text); bytes that are no UTF-8 are replaced: text of the host's, or one cut short. */
+void bine__raise_text(PyObject *class, const char *text);
+
 /* Raises what `status` means. `message` may be NULL. Returns NULL for convenience. */
 PyObject *bine__raise_status(bine *rt, int status, const char *message);
 /* Raises bine.HostError: the host has said so. */
@@ -107,6 +110,9 @@ PyObject *bine__await_object(bine__python *py, PyObject *target, PyObject *(*fin
 
 /* A timeout of the running micro-thread is over: raises bine.Timeout for it. */
 void bine__raise_timeout(bine_micro *micro);
+
+/* The last handle has gone on another thread: has release(object) called on the owner, in a tick to come. */
+void bine__release_on_owner(bine *rt, void *object, bine_free release);
 
 /* Makes a type from `spec` and adds it to the module under its last name. */
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);

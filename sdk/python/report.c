@@ -142,8 +142,10 @@ static int add_frames(owned_error *error, PyObject *exception)
     int status = 0;
 
     PyErr_Clear();
-    for (PyObject *at = tb; at != NULL && status == 0; at = (PyObject *)((PyTracebackObject *)at)->tb_next)
-        status = add_frame(error, (PyTracebackObject *)at, lines);
+    while (tb != NULL && status == 0) { /* held: looking for its line may run any code */
+        status = add_frame(error, (PyTracebackObject *)tb, lines);
+        Py_SETREF(tb, Py_XNewRef((PyObject *)((PyTracebackObject *)tb)->tb_next));
+    }
     Py_XDECREF(lines);
     Py_XDECREF(linecache);
     Py_XDECREF(tb);

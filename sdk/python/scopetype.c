@@ -308,7 +308,7 @@ static PyObject *scope_spawn(scope_object *self, PyObject *const *args, Py_ssize
         return NULL;
     }
     if (bine__scope_check_member(self->scope, true, "spawn") != BINE_OK) {
-        PyErr_SetString(PyExc_RuntimeError, bine_message());
+        bine__raise_text(PyExc_RuntimeError, bine_message());
         return NULL;
     }
     return (PyObject *)bine__spawn_call(self->scope->rt, self->scope, args, nargs, kwnames);
@@ -378,11 +378,19 @@ static PyObject *scope_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return PyErr_NoMemory();
 }
 
+static void release(void *scope)
+{
+    bine_scope_release(scope);
+}
+
 static void scope_dealloc(scope_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    bine_scope_release(self->scope);
+    if (self->scope != NULL && bine__here != self->scope->rt)
+        bine__release_on_owner(self->scope->rt, self->scope, release);
+    else
+        bine_scope_release(self->scope);
     type->tp_free(self);
     Py_DECREF(type);
 }

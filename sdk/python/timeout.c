@@ -138,8 +138,18 @@ static PyMethodDef timeout_methods[] = {
 static PyMemberDef timeout_members[] = {
     {"expired", T_BOOL, offsetof(bine__timeout, expired), READONLY,
      PyDoc_STR("Whether the time was over before the block was left.")},
-    {"seconds", T_DOUBLE, offsetof(bine__timeout, seconds), READONLY, PyDoc_STR("The time given.")},
     {NULL, 0, 0, 0, NULL},
+};
+
+static PyObject *get_seconds(bine__timeout *self, void *unused)
+{
+    (void)unused;
+    return self->ns < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(self->seconds);
+}
+
+static PyGetSetDef timeout_getset[] = {
+    {"seconds", (getter)get_seconds, NULL, PyDoc_STR("The time given, or None."), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot timeout_slots[] = {
@@ -154,6 +164,7 @@ static PyType_Slot timeout_slots[] = {
     {Py_tp_dealloc, timeout_dealloc},
     {Py_tp_methods, timeout_methods},
     {Py_tp_members, timeout_members},
+    {Py_tp_getset, timeout_getset},
     {0, NULL},
 };
 

@@ -180,6 +180,35 @@ def test_a_deferred_may_go_on_a_thread():
     host.settle(1)
 
 
+def test_what_a_deferred_was_rejected_with_is_told_though_its_last_holder_was_a_thread():
+    for _ in range(10):
+        box = [host.deferred(1)]
+        host.fail(1, -2000, "nobody asks")
+        on_a_thread(box.clear)
+    bine.sleep(1)  # it comes by the way of other threads
+    assert host.unhandled() == ["bine.HostError"] * 10
+
+
+def test_what_failed_in_a_scope_is_told_though_its_last_holder_was_a_thread():
+    def fail():
+        try:
+            bine.sleep(60)
+        finally:
+            raise ValueError("late")
+
+    def enters():
+        scope = bine.Scope()
+        box.append(scope)
+        scope.__enter__()
+        scope.spawn(fail)
+        bine.pause()
+    box = []
+    bine.spawn(enters).join()  # it ends inside the block
+    on_a_thread(box.clear)
+    bine.sleep(1)  # it comes by the way of other threads
+    assert host.unhandled() == ["ValueError"]
+
+
 def test_thread_locals_differ_between_micro_threads_and_threads():
     local = threading.local()
     local.x = "main"

@@ -352,3 +352,19 @@ def test_micro_threads_are_keys_by_identity():
     a, b = bine.spawn(len, ""), bine.spawn(len, "")
     assert a != b and {a: 1, b: 2}[a] == 1
     assert not inspect.isawaitable(len) and inspect.isawaitable(a)
+
+
+def test_its_repr_tells_a_cancelled_one_from_a_failed_one():
+    def fail():
+        raise ValueError
+    cancelled = bine.spawn(bine.sleep, 1)
+    failed = bine.spawn(fail)
+    cancelled.name = failed.name = "t"
+    cancelled.cancel()
+    bine.sleep(1)
+    assert repr(cancelled) == "<bine.MicroThread 't' cancelled>"
+    assert repr(failed) == "<bine.MicroThread 't' failed>"
+    try:
+        failed.join()
+    except ValueError:
+        pass

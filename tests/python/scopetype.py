@@ -1046,3 +1046,32 @@ class Tree:
         assert len(values) == len({id(e) for e in values}), (seed, values)
         assert all(isinstance(e, (ValueError, bine.Timeout, bine.Cancelled)) for e in leaves), (seed, leaves)
         assert {id(e) for e in values} == {id(e) for e in self.raised}, (seed, values, self.raised)
+
+
+def test_a_scope_cancelled_by_what_runs_inside_spawn_refuses_the_child():
+    import bdb
+    import sys
+
+    class Debugger(bdb.Bdb):
+        @property
+        def _bine_stepping(self):  # asked for when what is traced spawns
+            scope.cancel("by the debugger")
+            return 0
+
+        @_bine_stepping.setter
+        def _bine_stepping(self, value):
+            pass
+
+    def spawns():
+        try:
+            scope.spawn(bine.sleep, 60)
+        except bine.HostError as error:
+            return error.name
+    with bine.Scope() as scope:
+        debugger = Debugger()
+        debugger.reset()
+        sys.settrace(debugger.trace_dispatch)
+        refused = spawns()
+        sys.settrace(None)
+    assert scope.cancelled and scope.alive == 0
+    assert refused == "BINE_ECLOSED", refused

@@ -408,6 +408,39 @@ static int fail_and_forget(bine_call *call, void *user)
     return BINE_OK;
 }
 
+static int fail_at_length(bine_call *call, void *user)
+{
+    char text[1001];
+
+    (void)user;
+    for (size_t i = 0; i < sizeof text - 1; i += 2)
+        memcpy(text + i, "\xd0\xb9", 2);
+    text[sizeof text - 1] = '\0';
+    return bine_fail(call, "ValueError", "%s%s", bine_arg_i64(call, 0) != 0 ? "-" : "", text);
+}
+
+static int reject_in_latin1(bine_call *call, void *user)
+{
+    bine_resolver *r;
+    int status = bine_defer(call, NULL, &r);
+
+    (void)user;
+    return status != BINE_OK ? status : bine_reject(r, -2000, "caf\xe9 closed");
+}
+
+/* Cut short where it may be, or no UTF-8 at all: the exception is what the host says. */
+TEST(messages_of_any_bytes_reach_the_script)
+{
+    bine *rt = open_runtime();
+
+    CHECK_OK(def(rt, "long(odd: int)", fail_at_length));
+    CHECK_OK(def(rt, "latin1()", reject_in_latin1));
+    expect(rt, "host.long(0)", "ValueError", "\xd0\xb9\xd0\xb9");
+    expect(rt, "host.long(1)", "ValueError", "\xd0\xb9\xd0\xb9");
+    expect(rt, "host.latin1()", "bine.HostError", "caf\xef\xbf\xbd closed");
+    close_runtime(rt);
+}
+
 TEST(fail_raises_a_builtin_exception)
 {
     bine *rt = open_runtime();

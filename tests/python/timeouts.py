@@ -292,5 +292,9 @@ def test_expired_and_seconds_are_read_only():
         raise AssertionError(name)
 
 
+def test_seconds_of_one_without_a_limit_is_none():
+    assert bine.timeout(None).seconds is None
+
+
 def test_leaving_one_that_was_not_entered_does_nothing():
     assert not bine.timeout(1).__exit__(None, None, None)

@@ -2,6 +2,7 @@
 import bine
 import gc
 import host
+import linecache
 import sys
 
 
@@ -243,3 +244,51 @@ def test_the_last_handle_may_go_while_an_exception_is_on_its_way():
         raise AssertionError
     bine.pause()
     assert host.unhandled() == ["KeyError"]
+
+
+def test_the_collector_may_run_while_the_last_handle_goes():
+    def failed():
+        t = bine.spawn(fail, ValueError("nobody took it"))
+        bine.sleep(1)
+        return t
+
+    def drops_one_with_an_exception_on_its_way():
+        try:
+            print(failed(), {}["no such key"])
+        except KeyError:
+            pass
+    rounds = 0
+    thresholds = gc.get_threshold()
+    for threshold in range(1, 10):  # one of them collects where the exception's object is made
+        for i in range(4):
+            rounds += 1
+            gc.set_threshold(threshold)
+            young = [[] for _ in range(i)]
+            drops_one_with_an_exception_on_its_way()
+            del young
+    gc.set_threshold(*thresholds)
+    bine.pause()
+    assert host.unhandled() == ["ValueError"] * rounds
+
+
+def test_a_traceback_may_be_taken_apart_while_it_is_reported():
+    def deep(n):
+        if n > 0:
+            deep(n - 1)
+        errors.append(ValueError("deep"))
+        raise errors[0]
+
+    def takes_apart(*_):
+        asked.append(1)
+        tb = errors[0].__traceback__ if len(asked) == 3 else None
+        while tb is not None:
+            tb.tb_next, tb = None, tb.tb_next
+        return ""
+    errors = []
+    asked = []
+    getline, linecache.getline = linecache.getline, takes_apart
+    bine.spawn(deep, 10)
+    bine.sleep(1)
+    bine.pause()
+    linecache.getline = getline
+    assert host.unhandled() == ["ValueError"] and len(asked) >= 3
