@@ -169,7 +169,7 @@ static void wake_if_over(pipe_block *p)
 {
     if (refused(p) != BINE_OK)
         bine__wake_all(&p->putters);
-    if (p->closed || p->gone)
+    if (p->closed || p->gone || p->readers == 0)
         bine__wake_all(&p->getters);
 }
 
@@ -428,6 +428,8 @@ static int get_now(pipe_block *p, bine_value **value)
     }
     if (p->gone)
         return BINE_ECLOSED;
+    if (p->readers == 0)
+        return BINE_EEND; /* released over the head of one that waited */
     return p->closed ? p->code : BINE_EAGAIN;
 }
 

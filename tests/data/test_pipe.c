@@ -222,6 +222,22 @@ TEST(releasing_the_last_writer_closes)
     close_pipe();
 }
 
+TEST(releasing_the_last_reader_ends_the_waits_of_readers)
+{
+    open_pipe(1);
+    run(get_many, 2);
+    run(get_many, 2);
+    settle(rt);
+    bine_reader_release(bine_reader_retain(reader));
+    settle(rt);
+    CHECK_STR(trail, "");
+    bine_reader_release(reader);
+    reader = NULL;
+    settle(rt);
+    CHECK_STR(trail, "BINE_EEND BINE_EEND ");
+    close_pipe();
+}
+
 TEST(without_readers_puts_are_refused_and_values_freed)
 {
     open_pipe(1);
