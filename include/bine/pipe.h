@@ -51,7 +51,8 @@ BINE_API int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value);
 /* The same without waiting. BINE_EAGAIN: empty. Thread: owner. */
 BINE_API int bine_try_get(bine_reader *r, bine_value **value);
 
-/* One more hold, one less; NULL is fine. Thread: owner. */
+/* One more hold, one less; NULL is fine. Who waits in bine_get() when the last one goes gets BINE_EEND.
+ * Thread: owner. */
 BINE_API bine_reader *bine_reader_retain(bine_reader *r);
 BINE_API void bine_reader_release(bine_reader *r);
 

@@ -161,7 +161,7 @@ static void cancel(bine_deferred *base)
         else
             left = bine_deferred_cancel(m->deferred) == BINE_OK || left;
     }
-    if (!left)
+    if (!left && g->pending == 0) /* else results are on their way, and decide */
         conclude(g, (bine__result){.state = BINE_ECANCELED});
 }
 

@@ -15,6 +15,14 @@ typedef struct exchange {
     bool done;
 } exchange;
 
+/* Values in their order. */
+typedef struct ring {
+    bine_value **slots;
+    size_t size; /* a power of two, or 0 */
+    size_t head;
+    size_t count;
+} ring;
+
 typedef struct pipe_block {
     bine__job deliver; /* first */
     bine *rt;
@@ -23,10 +31,7 @@ typedef struct pipe_block {
     size_t capacity;
 
     pthread_mutex_t lock; /* for what follows */
-    bine_value **ring;
-    size_t ring_size; /* a power of two, or 0 */
-    size_t head;
-    size_t count;
+    ring ring;
     size_t hungry; /* readers that wait and have not been served */
     unsigned writers;
     unsigned readers;
@@ -56,18 +61,18 @@ static void hold(pipe_block *p)
 }
 
 /* Nobody will get what is in the ring, or nobody else has it any more. */
-static void free_ring(bine_value **ring, size_t size, size_t head, size_t count)
+static void free_ring(const ring *r)
 {
-    for (size_t i = 0; i < count; i++)
-        bine_value_free(ring[(head + i) & (size - 1)]);
-    free(ring);
+    for (size_t i = 0; i < r->count; i++)
+        bine_value_free(r->slots[(r->head + i) & (r->size - 1)]);
+    free(r->slots);
 }
 
 static void let_go(pipe_block *p)
 {
     if (atomic_fetch_sub_explicit(&p->holds, 1, memory_order_acq_rel) != 1)
         return;
-    free_ring(p->ring, p->ring_size, p->head, p->count);
+    free_ring(&p->ring);
     bine_value_free(p->message);
     pthread_mutex_destroy(&p->lock);
     bine__inbox_release(p->inbox);
@@ -76,37 +81,35 @@ static void let_go(pipe_block *p)
 
 /* ---- the ring; the lock is held ---- */
 
-static int grow(pipe_block *p)
+static int grow(ring *r)
 {
-    size_t size = p->ring_size == 0 ? 8 : p->ring_size * 2;
-    bine_value **ring = size < p->ring_size ? NULL : calloc(size, sizeof(bine_value *));
+    size_t size = r->size == 0 ? 8 : r->size * 2;
+    bine_value **slots = size < r->size ? NULL : calloc(size, sizeof *slots);
 
-    if (ring == NULL)
+    if (slots == NULL)
         return BINE_ENOMEM;
-    for (size_t i = 0; i < p->count; i++)
-        ring[i] = p->ring[(p->head + i) & (p->ring_size - 1)];
-    free(p->ring);
-    p->ring = ring;
-    p->ring_size = size;
-    p->head = 0;
+    for (size_t i = 0; i < r->count; i++)
+        slots[i] = r->slots[(r->head + i) & (r->size - 1)];
+    free(r->slots);
+    *r = (ring){.slots = slots, .size = size, .count = r->count};
     return BINE_OK;
 }
 
-static int push(pipe_block *p, bine_value *value)
+static int push(ring *r, bine_value *value)
 {
-    if (p->count == p->ring_size && grow(p) != BINE_OK)
+    if (r->count == r->size && grow(r) != BINE_OK)
         return BINE_ENOMEM;
-    p->ring[(p->head + p->count) & (p->ring_size - 1)] = value;
-    p->count++;
+    r->slots[(r->head + r->count) & (r->size - 1)] = value;
+    r->count++;
     return BINE_OK;
 }
 
-static bine_value *pop(pipe_block *p)
+static bine_value *pop(ring *r)
 {
-    bine_value *value = p->ring[p->head];
+    bine_value *value = r->slots[r->head];
 
-    p->head = (p->head + 1) & (p->ring_size - 1);
-    p->count--;
+    r->head = (r->head + 1) & (r->size - 1);
+    r->count--;
     return value;
 }
 
@@ -148,8 +151,8 @@ static void move_on(pipe_block *p)
     while (p->getters.first != NULL) {
         exchange *from = p->closed ? NULL : first_of(&p->putters);
 
-        if (p->count > 0) {
-            serve_reader(p, pop(p));
+        if (p->ring.count > 0) {
+            serve_reader(p, pop(&p->ring));
         } else if (from != NULL) {
             serve_reader(p, from->value);
             serve(&p->putters, NULL);
@@ -157,8 +160,8 @@ static void move_on(pipe_block *p)
             break;
         }
     }
-    while (p->putters.first != NULL && p->count < p->capacity && refused(p) == BINE_OK &&
-           push(p, first_of(&p->putters)->value) == BINE_OK)
+    while (p->putters.first != NULL && p->ring.count < p->capacity && refused(p) == BINE_OK &&
+           push(&p->ring, first_of(&p->putters)->value) == BINE_OK)
         serve(&p->putters, NULL);
 }
 
@@ -166,7 +169,7 @@ static void wake_if_over(pipe_block *p)
 {
     if (refused(p) != BINE_OK)
         bine__wake_all(&p->putters);
-    if (p->closed || p->gone)
+    if (p->closed || p->gone || p->readers == 0)
         bine__wake_all(&p->getters);
 }
 
@@ -274,13 +277,13 @@ static int put_now(pipe_block *p, bine_value *value)
         return status;
     if (is_owner(p))
         move_on(p); /* what came from elsewhere came first */
-    if (p->count >= room || (p->putters.first != NULL && is_owner(p)))
+    if (p->ring.count >= room || (p->putters.first != NULL && is_owner(p)))
         return !is_owner(p) && bine__inbox_is_closed(p->inbox) ? BINE_ECLOSED : BINE_EAGAIN;
-    status = push(p, value);
+    status = push(&p->ring, value);
     if (status == BINE_OK && is_owner(p))
         move_on(p);
     else if (status == BINE_OK && !send(p)) {
-        p->count--; /* the last one in: nobody will come for it */
+        p->ring.count--; /* the last one in: nobody will come for it */
         status = BINE_ECLOSED;
     }
     return status;
@@ -413,8 +416,8 @@ static int get_now(pipe_block *p, bine_value **value)
 
     move_on(p);
     from = p->closed ? NULL : first_of(&p->putters);
-    if (p->count > 0) {
-        *value = pop(p);
+    if (p->ring.count > 0) {
+        *value = pop(&p->ring);
         move_on(p);
         return BINE_OK;
     }
@@ -425,13 +428,20 @@ static int get_now(pipe_block *p, bine_value **value)
     }
     if (p->gone)
         return BINE_ECLOSED;
+    if (p->readers == 0)
+        return BINE_EEND; /* released over the head of one that waited */
     return p->closed ? p->code : BINE_EAGAIN;
 }
 
-static int explain_get(const pipe_block *p, const char *call, int status)
+static int explain_get(pipe_block *p, const char *call, int status)
 {
-    if (status == p->code && p->message != NULL)
-        return bine__fail(status, "%s", bine_value_as_str(p->message, NULL));
+    const bine_value *message;
+
+    pthread_mutex_lock(&p->lock); /* a writer elsewhere may be closing it; once there, it stays */
+    message = status == p->code ? p->message : NULL;
+    pthread_mutex_unlock(&p->lock);
+    if (message != NULL)
+        return bine__fail(status, "%s", bine_value_as_str(message, NULL));
     return bine__explain_wait(call, status);
 }
 
@@ -514,7 +524,7 @@ bine_reader *bine_reader_retain(bine_reader *r)
 void bine_reader_release(bine_reader *r)
 {
     pipe_block *p = of_reader(r);
-    pipe_block rest;
+    ring rest = {0};
     bool last;
 
     if (r == NULL)
@@ -523,16 +533,14 @@ void bine_reader_release(bine_reader *r)
     p->readers--;
     last = p->readers == 0;
     if (last) {
-        rest = *p;
-        p->ring = NULL;
-        p->ring_size = p->head = p->count = 0;
+        rest = p->ring;
+        p->ring = (ring){0};
         changed(p);
     }
     pthread_mutex_unlock(&p->lock);
-    if (!last)
-        return;
-    free_ring(rest.ring, rest.ring_size, rest.head, rest.count);
-    let_go(p);
+    free_ring(&rest); /* without the lock: destructors may use the pipe */
+    if (last)
+        let_go(p);
 }
 
 size_t bine_reader_count(const bine_reader *r)
@@ -543,7 +551,7 @@ size_t bine_reader_count(const bine_reader *r)
     if (r == NULL)
         return 0;
     pthread_mutex_lock(&p->lock);
-    count = p->count;
+    count = p->ring.count;
     pthread_mutex_unlock(&p->lock);
     return count;
 }

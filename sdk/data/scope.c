@@ -182,32 +182,37 @@ static bine__result outcome(bine_scope *scope)
     return r;
 }
 
+/* There is one at least. */
 static void settle_closers(bine_scope *scope)
 {
-    if (scope->closers != NULL && scope->outcome.state == BINE__PENDING)
+    bool told = scope->outcome.state != BINE__PENDING; /* by a close before */
+
+    if (!told)
         scope->outcome = outcome(scope);
     while (scope->closers != NULL) {
         closer *c = scope->closers;
 
         scope->closers = c->next;
-        c->base.taken = c->next != NULL; /* of several, one answers for the errors */
+        c->base.taken = told || c->next != NULL; /* of several, one answers for the errors */
         bine__deferred_settle(&c->base, bine__result_share(&scope->outcome));
         bine__deferred_let_go(&c->base);
     }
 }
 
-/* No member is left. The caller has a hold. */
+/* No member is left. The caller has a hold. The errors may drop what closes the scope once more, or
+ * releases it: a host's object in a script's hands. */
 static void ended(bine_scope *scope)
 {
-    bool held = scope->closers != NULL;
-
     bine__wake_all(&scope->waiting);
     if (!scope->closed)
         return;
     bine__timer_stop(&scope->rt->timers, &scope->deadline);
+    if (scope->closers == NULL || scope->telling)
+        return;
+    scope->telling = true;
     settle_closers(scope);
-    if (held)
-        bine__scope_let_go(scope);
+    scope->telling = false;
+    bine__scope_let_go(scope); /* that of all closers */
 }
 
 /* ---- members ---- */

@@ -30,6 +30,7 @@ struct bine_scope {
     bool closed;    /* no more children */
     bool cancelled;
     bool timed_out;
+    bool telling; /* what it came to is just being told to its closers */
 };
 
 /* NULL with a message when memory is out. `name` is copied. */

@@ -23,6 +23,7 @@ typedef struct derived {
     bine_deferred *source; /* what the next step gets the result of, held; NULL: `between` */
     bine__result between;  /* one step's answer on its way to the next */
     bool cancel_due;       /* a cancel came as a step was about to run: for what that follows */
+    bool handed_on;        /* a cancel has gone on to `source`, and nothing has come of it yet */
     plan *steps;           /* still to run, in order */
     plan first;
 } derived;
@@ -170,6 +171,9 @@ static void run(bine *rt, bine__job *job)
         return;
     }
     step.in = take_input(d);
+    if (d->handed_on && step.in.state > 0)
+        d->cancel_due = true; /* it ended nothing: it is for what the step follows */
+    d->handed_on = false;
     if (p != NULL) {
         d->steps = p->next;
         call(d, p, &step);
@@ -205,6 +209,7 @@ static void cancel(bine_deferred *base)
     if (d->cancel_due)
         return; /* a step is about to run: it decides */
     if (!bine__deferred_shared(d->source, &d->waiter)) {
+        d->handed_on = true;
         bine_deferred_cancel(d->source);
         return;
     }

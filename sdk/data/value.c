@@ -304,8 +304,10 @@ int bine_value_set(bine_value *dict, const char *key, bine_value *item)
     }
     e = find(&dict->as.dict, key);
     if (e != NULL) {
-        bine_value_free(e->item);
+        bine_value *old = e->item;
+
         e->item = item;
+        bine_value_free(old); /* its destructor may look at the dict, or set more: `e` is over */
         return BINE_OK;
     }
     if (add(&dict->as.dict, key, item) == BINE_OK)

@@ -487,6 +487,21 @@ TEST(a_cancel_whose_members_have_their_results_already_is_refused_or_too_late)
     close_members(rt);
 }
 
+TEST(results_that_come_before_the_turn_of_a_cancel_decide)
+{
+    bine *rt = open_members();
+    bine_deferred *group = group_of(rt, bine_all, 2);
+
+    CHECK_OK(bine_deferred_cancel(group));
+    bring(0, 1);
+    bring(1, 2);
+    settle(rt);
+    CHECK_EQ(bine_value_count(value_of(group)), 2);
+    CHECK_EQ(cancels, 0);
+    bine_deferred_release(group);
+    close_members(rt);
+}
+
 /* ---- time limits ---- */
 
 TEST(a_time_limit_on_a_group_ends_all_that_are_pending)

@@ -222,6 +222,22 @@ TEST(releasing_the_last_writer_closes)
     close_pipe();
 }
 
+TEST(releasing_the_last_reader_ends_the_waits_of_readers)
+{
+    open_pipe(1);
+    run(get_many, 2);
+    run(get_many, 2);
+    settle(rt);
+    bine_reader_release(bine_reader_retain(reader));
+    settle(rt);
+    CHECK_STR(trail, "");
+    bine_reader_release(reader);
+    reader = NULL;
+    settle(rt);
+    CHECK_STR(trail, "BINE_EEND BINE_EEND ");
+    close_pipe();
+}
+
 TEST(without_readers_puts_are_refused_and_values_freed)
 {
     open_pipe(1);
@@ -436,4 +452,70 @@ TEST(threads_that_put_while_the_runtime_closes_are_told)
     CHECK_EQ(pthread_join(thread, NULL), 0);
     bine_writer_release(writer);
     bine_reader_release(reader);
+}
+
+static void look_on(bine *unused, void *user)
+{
+    (void)unused;
+    (void)user;
+}
+
+/* What it posts stands behind the pipe in the inbox. */
+static void *put_until_refused(void *unused)
+{
+    int status = BINE_OK;
+
+    (void)unused;
+    while (status == BINE_OK) {
+        status = bine_try_put(writer, counted());
+        CHECK_OK(bine_post(rt, look_on, NULL, NULL));
+    }
+    CHECK_EQ(status, BINE_EPIPE);
+    return NULL;
+}
+
+TEST(a_thread_puts_while_the_last_reader_goes)
+{
+    rt = open_runtime();
+    for (int round = 0; round < 30; round++) {
+        pthread_t thread;
+        size_t count;
+
+        CHECK_OK(bine_pipe_new(rt, BINE_UNBOUNDED, &writer, &reader));
+        CHECK_EQ(pthread_create(&thread, NULL, put_until_refused, NULL), 0);
+        while (bine_reader_count(reader) < 100)
+            CHECK_OK(bine_tick(rt, -1, NULL));
+        count = bine_reader_count(reader);
+        while (bine_reader_count(reader) == count)
+            sched_yield();
+        bine_reader_release(reader);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        bine_writer_release(writer);
+        settle(rt);
+    }
+    close_runtime(rt);
+}
+
+static void *fail_pipe(void *unused)
+{
+    (void)unused;
+    CHECK_OK(bine_writer_fail(writer, -1001, "the cable is cut"));
+    return NULL;
+}
+
+TEST(a_reader_that_looks_while_a_thread_fails_the_pipe_is_told_all)
+{
+    bine_value *value;
+    pthread_t thread;
+    int status;
+
+    open_pipe(1);
+    CHECK_EQ(pthread_create(&thread, NULL, fail_pipe, NULL), 0);
+    do
+        status = bine_try_get(reader, &value);
+    while (status == BINE_EAGAIN);
+    CHECK_EQ(status, -1001);
+    CHECK_STR(bine_message(), "the cable is cut");
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    close_pipe();
 }

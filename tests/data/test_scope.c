@@ -1200,6 +1200,73 @@ TEST(an_error_that_was_got_by_one_of_two_results_is_not_reported)
     close_scoped(rt);
 }
 
+TEST(a_close_after_the_error_was_told_does_not_report_it_again)
+{
+    bine *rt = open_scoped(NULL);
+
+    adopt(rt, "fail", 1);
+    bine_deferred_release(close_it());
+    settle(rt);
+    CHECK_EQ(error_count(), 1);
+    forget_errors();
+    check_end(close_it(), BINE_ESCRIPT, "ExceptionGroup: micro-threads of a scope failed (1 sub-exception)");
+    bine_deferred_release(close_it());
+    settle(rt);
+    CHECK_EQ(error_count(), 0);
+    close_scoped(rt);
+}
+
+/* ---- released by its own errors ---- */
+
+static bine_deferred *second_end;
+
+static void end_scope(void *doomed)
+{
+    CHECK_OK(bine_scope_close(doomed, &second_end));
+    bine_scope_release(doomed);
+}
+
+/* Fails with the host's object in hand, with which the scope goes. */
+static int fail_with_object(bine *rt, void *doomed, bine_value **result)
+{
+    bine_value *value = bine_value_pointer(doomed, "door", end_scope);
+    PyObject *thing = bine_value_to_python(value);
+
+    (void)rt;
+    (void)result;
+    bine_value_free(value);
+    PyErr_SetObject(PyExc_ValueError, thing);
+    Py_DECREF(thing);
+    return BINE_ESCRIPT;
+}
+
+static int exit_when_cancelled(bine *rt, void *user, bine_value **result)
+{
+    (void)rt;
+    (void)user;
+    (void)result;
+    CHECK_STATUS(bine_sleep(SECOND), BINE_ECANCELED);
+    PyErr_SetString(PyExc_SystemExit, "enough");
+    return BINE_ESCRIPT;
+}
+
+TEST(a_scope_may_be_closed_again_and_released_by_what_its_errors_drop)
+{
+    bine *rt = open_scoped("door 7");
+    bine_deferred *end;
+
+    CHECK_OK(bine_spawn(scope, exit_when_cancelled, NULL, NULL, NULL));
+    CHECK_OK(bine_spawn(scope, fail_with_object, scope, NULL, NULL));
+    end = close_it();
+    settle(rt); /* SystemExit comes bare: the other error goes, and the object with it */
+    CHECK(second_end != NULL);
+    check_end(second_end, BINE_ESCRIPT, "SystemExit: enough");
+    check_end(end, BINE_ESCRIPT, "SystemExit: enough");
+    settle(rt);
+    CHECK_EQ(error_count(), 0);
+    close_runtime(rt);
+}
+
 TEST(two_closes_that_nobody_takes_are_reported_once)
 {
     bine *rt = open_scoped(NULL);

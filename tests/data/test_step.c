@@ -1188,6 +1188,27 @@ TEST(a_time_limit_that_ends_as_a_step_begins_ends_what_the_step_follows)
     finish(rt);
 }
 
+TEST(a_time_limit_whose_cancel_is_answered_with_a_result_ends_what_the_step_follows)
+{
+    bine *rt = open_runtime();
+    bine_resolver *r;
+    bine_resolver *second;
+    bine_deferred *d;
+    bine_deferred *next;
+
+    CHECK_OK(bine_deferred_new(rt, resolve_in_canceller, NULL, &d, &r));
+    next = then(d, follow, NULL, thing_with("a", cancellable(rt, &second), 0));
+    CHECK_OK(bine_deferred_timeout(next, SECOND));
+    crank(SECOND);
+    settle(rt);
+    CHECK_STR(journal, "a40 ");
+    CHECK_EQ(cancels, 1);
+    CHECK_EQ(bine_deferred_state(next), BINE_ETIMEDOUT);
+    drop(next);
+    bine_deferred_release(d);
+    finish(rt);
+}
+
 /* ---- cycles ---- */
 
 static bine_deferred *self;

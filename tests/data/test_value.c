@@ -234,6 +234,29 @@ TEST(a_key_set_again_keeps_its_place_and_frees_the_old_item)
     }
 }
 
+/* Looks at the dict that it is just being thrown out of, and makes it larger. */
+static void meddle(void *dict)
+{
+    CHECK_EQ(bine_value_as_i64(bine_value_get(dict, "key")), 2);
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+
+        snprintf(key, sizeof key, "key %d", i);
+        CHECK_OK(bine_value_set(dict, key, bine_value_i64(i)));
+    }
+}
+
+TEST(what_a_key_loses_may_use_the_dict_as_it_goes)
+{
+    bine_value *dict = bine_value_dict();
+
+    CHECK_OK(bine_value_set(dict, "key", bine_value_pointer(dict, "dict", meddle)));
+    CHECK_OK(bine_value_set(dict, "key", bine_value_i64(2)));
+    CHECK_EQ(bine_value_as_i64(bine_value_get(dict, "key")), 2);
+    CHECK_EQ(bine_value_count(dict), 101);
+    bine_value_free(dict);
+}
+
 TEST(keys_are_copied)
 {
     char name[] = "name";
