@@ -46,7 +46,7 @@ BINE_API int bine_scope_set_deadline(bine_scope *scope, int64_t ns);
  * cancels the scope. BINE_ENOMEM. Thread: owner. */
 BINE_API int bine_scope_close(bine_scope *scope, bine_deferred **out);
 
-/* Children that have not ended. Thread: owner. */
+/* Its micro-threads that have not ended, children and what those spawned. Thread: owner. */
 BINE_API size_t bine_scope_alive(const bine_scope *scope);
 
 /* Lets go of it: cancelled first if it has not been closed. Errors of children that no close has told

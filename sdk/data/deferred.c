@@ -486,10 +486,13 @@ int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
 
 void bine__deferred_stop(bine_deferred *d)
 {
+    bool told = false;
+
     if (bine_deferred_cancel(d) != BINE_OK)
         return;
-    while (d->settled.state == BINE__PENDING)
-        bine__park(d->rt, &d->line, BINE__NEVER, NULL);
+    /* Where others come before the end (steps, groups), being told once more to end is enough. */
+    while (d->settled.state == BINE__PENDING && !told)
+        told = bine__park(d->rt, &d->line, BINE__NEVER, NULL) == BINE__INTERRUPTED && d->kind->source != NULL;
 }
 
 static int read_result(bine_deferred *d, bine_value **out)
@@ -514,7 +517,9 @@ int bine_wait(bine_deferred *d, int64_t timeout_ns, bine_value **out)
         *out = NULL;
     if (d == NULL)
         return bine__fail(BINE_EINVAL, "bine_wait: the deferred is NULL");
-    if (bine__here == d->rt && d->settled.state != BINE__PENDING)
+    if (bine__here != d->rt)
+        return bine__explain_wait("bine_wait", BINE_EMICRO);
+    if (d->settled.state != BINE__PENDING)
         return read_result(d, out);
     bine_deferred_retain(d); /* the host may drop it meanwhile */
     status = bine__deferred_await(d, timeout_ns);

@@ -113,8 +113,9 @@ const char *bine__result_message(const bine__result *r);
  * BINE_OK: it is (rejected, maybe). Else as bine_wait(). */
 int bine__deferred_await(bine_deferred *d, int64_t timeout_ns);
 
-/* Cancels `d`, which the running micro-thread has been waiting for, and suspends it until that is
- * done, whatever is pending: when the script sees the exception, the canceller has run. */
+/* Cancels `d`, which the running micro-thread has been waiting for, and suspends it until that is done,
+ * whatever is pending: when the script sees the exception, the canceller has run. One that follows others is
+ * waited for until the micro-thread is told again to end. */
 void bine__deferred_stop(bine_deferred *d);
 
 /* What it was settled with; a rejection then counts as taken. Valid as long as `d`. */

@@ -742,3 +742,47 @@ TEST(an_answer_without_memory_is_a_memory_error_though_the_host_does_not_look)
     expect(rt, "host.f()", "MemoryError", "");
     close_runtime(rt);
 }
+
+static bine_resolver *never;
+
+/* The step of a cancelled deferred follows what never comes. */
+static int follow_for_ever(bine_step *step, void *user)
+{
+    bine_deferred *d;
+
+    (void)user;
+    CHECK_OK(bine_deferred_new(bine_step_runtime(step), NULL, NULL, &d, &never));
+    return bine_step_follow(step, d);
+}
+
+static int answer_with_steps(bine_call *call, void *user)
+{
+    bine_deferred *d;
+    bine_deferred *next;
+
+    (void)user;
+    CHECK_OK(bine_deferred_new(bine_call_runtime(call), drop_cancelled, NULL, &d, &resolver));
+    CHECK_OK(bine_then(d, NULL, follow_for_ever, NULL, NULL, &next));
+    bine_deferred_release(d);
+    return bine_follow(call, next);
+}
+
+TEST(the_end_of_the_runtime_reaches_a_script_whose_cancelled_work_does_not_end)
+{
+    bine *rt = open_runtime();
+    bine_micro *micro;
+
+    CHECK_OK(def(rt, "f()", answer_with_steps));
+    CHECK_OK(bine_run_string(rt, "import host\nhost.f()\n", "x", &micro));
+    settle(rt);
+    CHECK_OK(bine_micro_cancel(micro));
+    settle(rt);
+    CHECK_OK(bine_shutdown(rt, SECOND));
+    settle(rt);
+    CHECK_STATUS(bine_micro_status(micro), BINE_ECANCELED);
+    bine_micro_release(micro);
+    bine_resolver_drop(never);
+    settle(rt);
+    forget_errors();
+    CHECK_OK(bine_close(rt));
+}
