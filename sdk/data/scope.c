@@ -212,7 +212,7 @@ static void ended(bine_scope *scope)
     scope->telling = true;
     settle_closers(scope);
     scope->telling = false;
-    bine__scope_let_go(scope); /* that of all closers */
+    scope->holds--; /* that of all closers; the caller's is left */
 }
 
 /* ---- members ---- */
