@@ -15,11 +15,15 @@
 #define BINE__ASAN 1
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#else
+#define BINE__ASAN 0
 #endif
 
 #if defined(__SANITIZE_THREAD__) || BINE__HAS_FEATURE(thread_sanitizer)
 #define BINE__TSAN 1
 #include <sanitizer/tsan_interface.h>
+#else
+#define BINE__TSAN 0
 #endif
 
 #if BINE__ASAN
