@@ -68,7 +68,7 @@ void bine__pystate_clear(PyThreadState *t)
 #endif
     Py_CLEAR(t->context);
     t->context_ver++;
-    if (PyErr_Occurred() != NULL)
+    if (BINE__ERROR(t) != NULL)
         PyErr_Clear();
 }
 

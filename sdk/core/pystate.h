@@ -91,6 +91,13 @@ typedef struct bine__pystart {
 
 #define BINE__NO_CAP INT_MAX
 
+/* The exception that is set, or NULL: PyErr_Occurred() without a call. */
+#if PY_VERSION_HEX < 0x030C0000
+#define BINE__ERROR(t) ((t)->curexc_type)
+#else
+#define BINE__ERROR(t) ((t)->current_exception)
+#endif
+
 /* The calls a stack may have in progress under its cap and the interpreter's limit. */
 static inline int bine__recursion_allowed(PyThreadState *t, int cap)
 {

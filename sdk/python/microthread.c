@@ -363,7 +363,7 @@ static int hand_tracers_down(bine *rt, bine_micro *self)
 /* Takes over what the spawner hands down. 0, or -1 with an exception. */
 static int inherit(bine *rt, bine_micro *self)
 {
-    const bine_micro *spawner = bine_micro_current();
+    const bine__micro *spawner = rt->current;
 
     if (bine__copy_context(rt->tstate, &self->core.context) != 0)
         return -1;
@@ -372,8 +372,8 @@ static int inherit(bine *rt, bine_micro *self)
     if (bine__is_traced(rt->tstate) && hand_tracers_down(rt, self) != 0)
         return -1;
     self->site = bine__running_code(rt->tstate, &self->site_offset);
-    if (spawner != NULL)
-        self->data = spawner->data;
+    if (spawner != &rt->host && spawner != &rt->ending)
+        self->data = bine__of_core((bine__micro *)(uintptr_t)spawner)->data;
     return 0;
 }
 
