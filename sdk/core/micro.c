@@ -164,7 +164,7 @@ bine_micro_state bine__micro_state(const bine__micro *micro)
 
 int bine__micro_spawn(bine *rt, bine__micro *micro)
 {
-    static _Atomic uint64_t last_id = (uint64_t)1 << 40; /* far from the ids of thread states */
+    static _Atomic uint64_t last_id = BINE__FIRST_ID;
 
     if (rt->shutting_down)
         return bine__fail(BINE_ECLOSED, "the runtime is shutting down: no new micro-threads");
@@ -293,6 +293,12 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void 
     self->wait = &wait;
     switch_to(rt, self, next(rt));
     return wait.outcome;
+}
+
+void bine__micro_wake(bine__micro *micro, const void *what)
+{
+    if (micro->wait != NULL && micro->wait->what == what)
+        wake(micro->wait, BINE__ARRIVED);
 }
 
 void bine__wake_first(bine__waiters *among)

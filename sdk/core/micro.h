@@ -52,6 +52,14 @@ typedef struct bine__micro {
     bool done;                 /* it has ended, or was never spawned */
 } bine__micro;
 
+/* The first one's id. Thread states count from 1, and the C library's threads are addresses. */
+#define BINE__FIRST_ID ((uint64_t)1 << 40)
+
+static inline bool bine__is_micro_id(uint64_t id)
+{
+    return id >= BINE__FIRST_ID && id < 2 * BINE__FIRST_ID;
+}
+
 /* In no_wait: the collector has begun on its stack, and may have ended by now. */
 #define BINE__COLLECTS ((uint16_t)1 << 15)
 
@@ -113,6 +121,12 @@ void bine__waiter_unlink(bine__waiter *waiter);
 /* Wakes the one that waits longest; all of them, in order. They run at their turn. */
 void bine__wake_first(bine__waiters *among);
 void bine__wake_all(bine__waiters *among);
+
+/* Wakes one that is parked in no line, on `what`; no effect when it is not. */
+void bine__micro_wake(bine__micro *micro, const void *what);
+
+/* What a park came to: BINE_OK to look again, BINE_ETIMEDOUT, BINE_ECANCELED, BINE_ENOMEM. Sees to signals. */
+int bine__park_status(bine *rt, bine__outcome outcome);
 
 /* Gives the others a turn. Only after bine__can_wait(). */
 void bine__yield(bine *rt);

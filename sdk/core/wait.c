@@ -71,13 +71,9 @@ int bine__await(bine *rt, bine__waiters *among, int64_t deadline)
     return bine__await_with(rt, among, deadline, NULL);
 }
 
-int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *what)
+int bine__park_status(bine *rt, bine__outcome outcome)
 {
-    int status = bine__may_wait(rt);
-
-    if (status != BINE_OK)
-        return status;
-    switch (bine__park(rt, among, deadline, what)) {
+    switch (outcome) {
     case BINE__TIMED_OUT:
         return BINE_ETIMEDOUT;
     case BINE__NO_MEMORY:
@@ -87,6 +83,13 @@ int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *wha
     default:
         return BINE_OK;
     }
+}
+
+int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *what)
+{
+    int status = bine__may_wait(rt);
+
+    return status != BINE_OK ? status : bine__park_status(rt, bine__park(rt, among, deadline, what));
 }
 
 int bine__explain_wait(const char *call, int status)

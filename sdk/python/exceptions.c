@@ -4,8 +4,6 @@
 #include "data/scope.h"
 #include "python/microthread.h"
 
-#include <math.h>
-
 /* `attributes` (taken, may be NULL) are the class's. */
 static int add_exception(PyObject *module, PyObject **out, const char *name, const char *doc, PyObject *base,
                          PyObject *attributes)
@@ -239,49 +237,6 @@ int bine__python_interrupted(bine *rt)
         }
     }
     return micro->core.pending == 0 ? 0 : -1;
-}
-
-int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_t *out)
-{
-    double s;
-
-    *out = -1;
-    if (none_allowed && seconds == Py_None)
-        return 0;
-    if (!PyNumber_Check(seconds) || PyComplex_Check(seconds)) {
-        PyErr_Format(PyExc_TypeError, "%s must be a number of seconds%s, not %.100s", what,
-                     none_allowed ? " or None" : "", Py_TYPE(seconds)->tp_name);
-        return -1;
-    }
-    s = PyFloat_AsDouble(seconds);
-    if (s == -1.0 && PyErr_Occurred())
-        return -1;
-    if (isnan(s) || s < 0) {
-        PyErr_Format(PyExc_ValueError, "%s must be a non-negative number of seconds, not %R", what, seconds);
-        return -1;
-    }
-    *out = s >= 9.2e9 ? INT64_MAX / 2 : (int64_t)ceil(s * 1e9);
-    return 0;
-}
-
-int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
-                           int64_t *out)
-{
-    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-
-    *out = -1;
-    if (nargs + named == 0)
-        return 0;
-    if (nargs + named > 1) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most 1 argument (%zd given)", method, nargs + named);
-        return -1;
-    }
-    if (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "timeout") != 0) {
-        PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", method,
-                     PyTuple_GET_ITEM(kwnames, 0));
-        return -1;
-    }
-    return bine__seconds(args[0], "timeout", true, out);
 }
 
 int bine__fail_with_exception(int status, const char *call, const char *subject)

@@ -620,19 +620,21 @@ static PyObject *outcome(bine_micro *self)
     return NULL;
 }
 
-static PyObject *join(bine_micro *self, int64_t timeout_ns)
+int bine__micro_await_end(bine_micro *self, int64_t timeout_ns)
 {
     bine *rt = bine__here;
     int64_t deadline;
     int status = BINE_OK;
 
     if (self->core.done)
-        return outcome(self);
-    if (rt == NULL || rt->current == &rt->host)
-        return bine__raise_status(rt != NULL ? rt : self->core.rt, BINE_EMICRO, NULL);
+        return BINE_OK;
+    if (rt == NULL || rt->current == &rt->host) {
+        bine__raise_status(rt != NULL ? rt : self->core.rt, BINE_EMICRO, NULL);
+        return BINE_EMICRO;
+    }
     if (rt->current == &self->core) {
         PyErr_SetString(PyExc_RuntimeError, "a micro-thread cannot join itself");
-        return NULL;
+        return BINE_EINVAL;
     }
     deadline = bine__deadline(rt, timeout_ns);
     Py_INCREF(self);
@@ -641,7 +643,14 @@ static PyObject *join(bine_micro *self, int64_t timeout_ns)
     if (status == BINE_ETIMEDOUT && self->core.done)
         status = BINE_OK;
     Py_DECREF(self);
-    return status == BINE_OK ? outcome(self) : bine__raise_status(rt, status, NULL);
+    if (status != BINE_OK)
+        bine__raise_status(rt, status, NULL);
+    return status;
+}
+
+static PyObject *join(bine_micro *self, int64_t timeout_ns)
+{
+    return bine__micro_await_end(self, timeout_ns) == BINE_OK ? outcome(self) : NULL;
 }
 
 static PyObject *micro_join(bine_micro *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -2,6 +2,7 @@
 #include "python/python.h"
 
 #include "core/pyframe.h"
+#include "python/library.h"
 #include "python/microthread.h"
 
 #include <stdlib.h>
@@ -149,6 +150,25 @@ PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec)
     return type;
 }
 
+int bine__add_type_only(bine__python *py, PyType_Spec *spec)
+{
+    PyTypeObject *type = bine__add_type(py, spec);
+
+    Py_XDECREF(type); /* the module has it */
+    return type == NULL ? -1 : 0;
+}
+
+PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    bool is_own = type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE;
+
+    if (is_own && (PyTuple_GET_SIZE(args) > 0 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0))) {
+        PyErr_Format(PyExc_TypeError, "%s() takes no arguments", type->tp_name);
+        return NULL;
+    }
+    return type->tp_alloc(type, 0);
+}
+
 static void do_nothing(bine *rt, void *user)
 {
     (void)rt;
@@ -194,11 +214,16 @@ static int fill(bine *rt)
     py->module = PyImport_ImportModule("bine");
     py->host_modules = PyDict_New();
     py->sources = PyDict_New();
-    if (py->module == NULL || py->host_modules == NULL || py->sources == NULL ||
+    py->library = PyDict_New();
+    if (py->module == NULL || py->host_modules == NULL || py->sources == NULL || py->library == NULL ||
         bine__add_exceptions(py) != 0)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
-        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
+        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0 ||
+        bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 || bine__add_semaphore_type(py) != 0 ||
+        bine__add_condition_type(py) != 0 || bine__add_barrier_type(py) != 0 || bine__add_queue_types(py) != 0)
+        return -1;
+    if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0)
         return -1;
     if (bine__refuse_waits() != 0)
         return -1;
@@ -258,6 +283,7 @@ void bine__python_close(bine *rt)
     Py_CLEAR(rt->python->switch_hook);
     Py_CLEAR(rt->python->host_modules);
     Py_CLEAR(rt->python->sources);
+    Py_CLEAR(rt->python->library);
     Py_CLEAR(rt->python->module);
 }
 

@@ -28,13 +28,19 @@ typedef struct bine__python {
     PyTypeObject *scope_type;
     PyTypeObject *deferred_type;
     PyTypeObject *function_type;
+    PyTypeObject *lock_type;
+    PyTypeObject *rlock_type;
     PyObject *host_modules;               /* name -> module made by bine_def() */
     PyObject *set_recursion_limit;        /* CPython's own, where ours stands in for it; or NULL */
     PyObject *sources;                    /* name -> source of the scripts that are strings, for tracebacks */
     PyObject *compile;                    /* the builtin, or ours on small stacks */
     PyObject *borrowers[BINE__BORROWERS]; /* what ours on small stacks stand in for, see smallstack.c */
     PyObject *switch_hook;                /* a script's, or NULL */
+    PyObject *library;                    /* name -> namespace of the parts in Python that have been run */
     bine_micro *failed;                   /* ended with an error that nobody has taken yet */
+    bine__job call;                       /* wakes the following */
+    bool calling;                         /* it is on its way */
+    struct bine__ticket *called;          /* micro-threads that other threads have served, see line.c */
 } bine__python;
 
 /* That of the one runtime, for Python code on whatever thread: module bine's exceptions are
@@ -71,6 +77,13 @@ PyObject *bine__raise_pending(bine *rt);
 /* Whether an exception is the way a micro-thread ends that was told to. */
 bool bine__is_farewell(const bine__python *py, PyObject *exception);
 
+/* ---- arguments.c ---- */
+
+/* The arguments of a method that takes up to `count`, by position or name, each into its place in `out`
+ * (borrowed; zeros before). -1 with an exception on bad input. */
+int bine__arguments(const char *method, const char *const *names, Py_ssize_t count, PyObject *const *args,
+                    Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
+
 /* Seconds to nanoseconds: None is no limit (-1). -1 with an exception on bad input. */
 int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_t *out);
 
@@ -78,6 +91,10 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
  * one. -1 with an exception on bad input. */
 int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
                            int64_t *out);
+
+/* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for a
+ * call that must not wait, -1 without a limit. -1 with an exception on bad input. */
+int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
 
 /* ---- convert.c ---- */
 
@@ -97,6 +114,12 @@ int bine__add_shield_type(bine__python *py);
 int bine__add_scope_type(bine__python *py);
 int bine__add_deferred_type(bine__python *py);
 int bine__add_function_type(bine__python *py);
+int bine__add_lock_types(bine__python *py);
+int bine__add_event_type(bine__python *py);
+int bine__add_semaphore_type(bine__python *py);
+int bine__add_condition_type(bine__python *py);
+int bine__add_barrier_type(bine__python *py);
+int bine__add_queue_types(bine__python *py);
 
 /* bine.spawn(), to the vectorcall convention. */
 PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
@@ -116,6 +139,17 @@ void bine__release_on_owner(bine *rt, void *object, bine_free release);
 
 /* Makes a type from `spec` and adds it to the module under its last name. */
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);
+/* The same for a type that nobody else needs to know. 0, or -1. */
+int bine__add_type_only(bine__python *py, PyType_Spec *spec);
+
+/* tp_new of a type that takes no arguments; a subclass's __init__ may. */
+PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+
+/* ---- identity.c ---- */
+
+/* Puts the SDK's locks, queues and identities into _thread, threading and queue, and into what has taken theirs
+ * already. At open. 0, or -1 with an exception. */
+int bine__replace_threads(bine *rt);
 
 /* ---- tracing.c ---- */
 

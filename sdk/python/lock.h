@@ -1,0 +1,20 @@
+/* bine.Lock and bine.RLock, for what is built on them. GIL held. */
+#ifndef BINE_PYTHON_LOCK_H
+#define BINE_PYTHON_LOCK_H
+
+#include <Python.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+bool bine__is_lock(PyObject *object);
+
+/* Whether it is taken; a RLock: by who is running. */
+bool bine__lock_is_taken(PyObject *lock);
+
+/* Frees it altogether, however often it was taken: how often. */
+size_t bine__lock_let_go(PyObject *lock);
+
+/* Takes it again as often, whatever happens meanwhile. -1 with an exception when it could not wait. */
+int bine__lock_get_back(PyObject *lock, size_t count);
+
+#endif

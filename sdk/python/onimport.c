@@ -1,0 +1,74 @@
+/* What is to be done when a module has been imported: threading's stand-ins and so on are put in place then, and not at
+ * open, where each module would cost its time.
+ *
+ * importlib loads every module by one function of its own, which this file stands in for. A function in C: it
+ * leaves no frame in the tracebacks of imports, from which CPython cuts its own. */
+#include "python/library.h"
+#include "python/python.h"
+
+static PyObject *wishes; /* name -> function(module) */
+static PyObject *original_load;
+
+/* Calls what was wished for once `module` is there. What goes wrong is no matter of whoever imports. */
+static void fulfil(PyObject *name, PyObject *module)
+{
+    PyObject *function = Py_XNewRef(PyDict_GetItemWithError(wishes, name));
+    PyObject *none = NULL;
+
+    if (function != NULL && PyDict_DelItem(wishes, name) == 0)
+        none = PyObject_CallOneArg(function, module);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(function);
+    Py_XDECREF(none);
+    Py_XDECREF(function);
+}
+
+/* _load_unlocked(spec) */
+static PyObject *load(PyObject *unused, PyObject *spec)
+{
+    PyObject *module = PyObject_CallOneArg(original_load, spec);
+    PyObject *name;
+
+    (void)unused;
+    if (module == NULL || PyDict_GET_SIZE(wishes) == 0)
+        return module;
+    name = PyObject_GetAttrString(spec, "name");
+    if (name != NULL && PyUnicode_Check(name) && PyDict_Contains(wishes, name) == 1)
+        fulfil(name, module);
+    PyErr_Clear();
+    Py_XDECREF(name);
+    return module;
+}
+
+static PyMethodDef load_def = {"_load_unlocked", load, METH_O, NULL};
+
+PyObject *bine__on_import(PyObject *unused, PyObject *args)
+{
+    PyObject *name;
+    PyObject *function;
+    PyObject *module;
+
+    (void)unused;
+    if (!PyArg_ParseTuple(args, "UO:on_import", &name, &function) || PyDict_SetItem(wishes, name, function) != 0)
+        return NULL;
+    module = PyDict_GetItemWithError(PyImport_GetModuleDict(), name);
+    if (module != NULL)
+        fulfil(name, module);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+int bine__watch_imports(void)
+{
+    PyObject *bootstrap = PyImport_ImportModule("_frozen_importlib");
+    PyObject *function = PyCFunction_New(&load_def, NULL);
+    int status = -1;
+
+    wishes = PyDict_New();
+    if (bootstrap != NULL)
+        original_load = PyObject_GetAttrString(bootstrap, "_load_unlocked");
+    if (original_load != NULL && function != NULL && wishes != NULL)
+        status = PyObject_SetAttrString(bootstrap, "_load_unlocked", function);
+    Py_XDECREF(function);
+    Py_XDECREF(bootstrap);
+    return status;
+}
