@@ -131,8 +131,7 @@ int bine_spawn(bine_scope *scope, bine_micro_fn function, void *user, bine_free 
     else if (scope != NULL)
         status = bine__scope_check_member(scope, true, "bine_spawn");
     if (status != BINE_OK || rt == NULL) {
-        if (release != NULL)
-            release(user);
+        bine__release(user, release);
         return status;
     }
     bine__gil_take(rt);
