@@ -368,10 +368,8 @@ static void scope_dealloc(scope_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    if (self->scope != NULL && bine__here != self->scope->rt)
+    if (self->scope != NULL)
         bine__release_on_owner(self->scope->rt, self->scope, release);
-    else
-        bine_scope_release(self->scope);
     type->tp_free(self);
     Py_DECREF(type);
 }
