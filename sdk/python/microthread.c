@@ -251,6 +251,16 @@ void bine__block_leave(bine__block *block)
     block->micro = NULL;
 }
 
+PyObject *bine__block_exit(bine__block *block, const char *elsewhere)
+{
+    if (block->micro == NULL)
+        Py_RETURN_FALSE;
+    if (block->micro->core.rt != bine__here)
+        return bine__raise_status(NULL, BINE_ETHREAD, elsewhere);
+    block->abandon(block);
+    Py_RETURN_FALSE;
+}
+
 bine__extra *bine__extra_of(bine_micro *self)
 {
     if (self->extra == NULL)
