@@ -71,6 +71,12 @@ int bine__fail(int status, const char *format, ...)
     return status;
 }
 
+int bine__refuse(int status, void *user, bine_free release, const char *call, const char *why)
+{
+    bine__release(user, release); /* first: it may leave a message of its own */
+    return bine__fail(status, "%s: %s", call, why);
+}
+
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 

@@ -559,12 +559,6 @@ int bine_open(const bine_config *config, bine **out)
 
 /* ---- close ---- */
 
-static void run_out(bine *rt, bine__queue *queue)
-{
-    for (bine__job *job = bine__queue_pop(queue); job != NULL; job = bine__queue_pop(queue))
-        job->run(rt, job);
-}
-
 /* What keeps the runtime from being closed, if anything: BINE_OK, or BINE_EBUSY with a message. */
 static int check_closable(bine *rt)
 {
@@ -589,29 +583,50 @@ static int check_close(const bine *rt, const char *call)
     return status;
 }
 
-static void report_rest(bine *rt)
+/* Whether it must not run any more: a micro-thread that has begun. One that has not is dropped. */
+static bool stays(bine__job *job)
 {
+    bine__micro *micro = bine__micro_of(job);
+
+    if (job->run != bine__micro_resume)
+        return false;
+    micro->pending |= BINE__EXIT;
+    return micro->slot != NULL;
+}
+
+/* Runs what is ready, but for what stays: nothing does where nothing lives. */
+static void run_out(bine *rt)
+{
+    for (bine__job *job = bine__queue_pop(&rt->ready); job != NULL; job = bine__queue_pop(&rt->ready))
+        if (!stays(job))
+            job->run(rt, job);
+}
+
+/* Nothing is spawned any more. Takes what other threads have brought, and nothing after; reports what
+ * nobody took; then has all jobs free what they hold. GIL held. */
+static void wind_up(bine *rt)
+{
+    bine__inbox_close(rt->inbox, &rt->ready);
     bine__python_report_failed(rt);
     bine__deferreds_report(rt);
+    rt->closing = true;
+    run_out(rt);
+    bine__deferreds_end(rt);
+    run_out(rt);
 }
 
 /* Nothing lives. GIL held. */
 static void close_all(bine *rt)
 {
     rt->shutting_down = true;
-    bine__inbox_close(rt->inbox, &rt->ready);
-    report_rest(rt);
-    rt->closing = true;
-    run_out(rt, &rt->ready);
-    bine__deferreds_end(rt);
-    run_out(rt, &rt->ready);
+    wind_up(rt);
     bine__python_close(rt);
     if (rt->signal_pipe[1] >= 0)
         set_wakeup_fd(-1);
     if (finalize(rt) != 0)
         bine__log(rt, BINE_LOG_WARNING, "bine_close: Python could not flush its standard output");
     bine__python_closed(rt);
-    run_out(rt, &rt->ready);
+    run_out(rt);
     end_runtime(rt);
     bine__stacks_deinit(&rt->stacks);
     bine__stacks_deinit(&rt->large);
@@ -634,37 +649,13 @@ int bine_close(bine *rt)
 
 /* ---- leaving without an end ---- */
 
-/* Whether it must not run any more: a micro-thread that has begun. One that has not is dropped. */
-static bool stays(bine__job *job)
-{
-    bine__micro *micro = bine__micro_of(job);
-
-    if (job->run != bine__micro_resume)
-        return false;
-    micro->pending |= BINE__EXIT;
-    return micro->slot != NULL;
-}
-
-/* As run_out(), but what has begun of micro-threads stays where it is. */
-static void run_out_jobs(bine *rt, bine__queue *queue)
-{
-    for (bine__job *job = bine__queue_pop(queue); job != NULL; job = bine__queue_pop(queue))
-        if (!stays(job))
-            job->run(rt, job);
-}
-
 /* The GIL is held, and is never given back: no Python thread runs again. */
 static void leave_all(bine *rt)
 {
     rt->shutting_down = true;
     if (rt->alive > 0)
         bine__python_report_survivors(rt, "is left behind");
-    bine__inbox_close(rt->inbox, &rt->ready);
-    report_rest(rt);
-    rt->closing = true;
-    run_out_jobs(rt, &rt->ready);
-    bine__deferreds_end(rt);
-    run_out_jobs(rt, &rt->ready);
+    wind_up(rt);
     bine__python_flush();
     if (rt->signal_pipe[1] >= 0)
         set_wakeup_fd(-1);

@@ -70,6 +70,16 @@ int bine__check_owner(const bine *rt, const char *call);
 /* Sets bine_message() for this thread and returns `status`. Thread: any. */
 int bine__fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The host gets back what it gave with a callback; `release` may be NULL. */
+static inline void bine__release(void *user, bine_free release)
+{
+    if (release != NULL)
+        release(user);
+}
+
+/* As bine__fail(), with the text "call: why", for a call that takes `user` even on failure. */
+int bine__refuse(int status, void *user, bine_free release, const char *call, const char *why);
+
 /* Each line goes to on_log by itself. */
 void bine__log(bine *rt, bine_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -239,16 +239,8 @@ static void run_post(bine *rt, bine__job *job)
         p->task(rt, p->user);
         bine__python_end_callback(rt, "a task");
     }
-    if (p->release != NULL)
-        p->release(p->user);
+    bine__release(p->user, p->release);
     free(p);
-}
-
-static int refuse_post(int status, void *user, bine_free release, const char *why)
-{
-    if (release != NULL)
-        release(user);
-    return bine__fail(status, "bine_post: %s", why);
 }
 
 int bine_post(bine *rt, bine_task task, void *user, bine_free release)
@@ -256,10 +248,10 @@ int bine_post(bine *rt, bine_task task, void *user, bine_free release)
     post *p;
 
     if (rt == NULL || task == NULL)
-        return refuse_post(BINE_EINVAL, user, release, "the runtime or the task is NULL");
+        return bine__refuse(BINE_EINVAL, user, release, "bine_post", "the runtime or the task is NULL");
     p = malloc(sizeof *p);
     if (p == NULL)
-        return refuse_post(BINE_ENOMEM, user, release, "out of memory");
+        return bine__refuse(BINE_ENOMEM, user, release, "bine_post", "out of memory");
     *p = (post){.job.run = run_post, .task = task, .user = user, .release = release};
     if (rt == bine__here && !rt->closing) {
         bine__ready(rt, &p->job);
@@ -268,7 +260,7 @@ int bine_post(bine *rt, bine_task task, void *user, bine_free release)
     if (bine__inbox_push(rt->inbox, &p->job))
         return BINE_OK;
     free(p);
-    return refuse_post(BINE_ECLOSED, user, release, "the runtime is closed");
+    return bine__refuse(BINE_ECLOSED, user, release, "bine_post", "the runtime is closed");
 }
 
 /* ---- shutting down ---- */

@@ -5,8 +5,6 @@
 #include "core/pyframe.h"
 #include "core/runtime.h"
 
-#include <stdlib.h>
-
 /* The collector runs on this stack: it has begun here, and nobody has begun since. */
 static bool collects(bine *rt)
 {

@@ -3,8 +3,6 @@
 
 #include "data/value.h"
 
-#include <stdlib.h>
-
 typedef enum mode { ALL, ANY, SETTLE } mode;
 
 struct group;

@@ -43,8 +43,7 @@ struct bine_step {
 
 static void forget(derived *d, plan *p)
 {
-    if (p->release != NULL)
-        p->release(p->user);
+    bine__release(p->user, p->release);
     if (p != &d->first)
         free(p);
 }
@@ -228,13 +227,6 @@ static const bine__kind following = {.cancel = cancel, .source = source};
 
 /* ---- attaching ---- */
 
-static int refuse(int status, void *user, bine_free release, const char *call, const char *why)
-{
-    if (release != NULL)
-        release(user);
-    return bine__fail(status, "%s: %s", call, why);
-}
-
 static int check(bine_deferred *d)
 {
     int status;
@@ -256,13 +248,12 @@ int bine_then(bine_deferred *d, bine_step_fn ok, bine_step_fn err, void *user, b
     if (next != NULL)
         *next = NULL;
     if (status != BINE_OK) {
-        if (release != NULL)
-            release(user);
+        bine__release(user, release);
         return status;
     }
     new = (derived *)(void *)bine__deferred_alloc(d->rt, &following, sizeof *new, true);
     if (new == NULL)
-        return refuse(BINE_ENOMEM, user, release, "bine_then", "out of memory");
+        return bine__refuse(BINE_ENOMEM, user, release, "bine_then", "out of memory");
     new->first = (plan){.ok = ok, .err = err, .user = user, .release = release};
     new->steps = &new->first;
     new->job.run = run;
@@ -364,7 +355,7 @@ int bine_step_push(bine_step *step, bine_step_fn ok, bine_step_fn err, void *use
     plan *p = malloc(sizeof *p);
 
     if (p == NULL)
-        return refuse(BINE_ENOMEM, user, release, "bine_step_push", "out of memory");
+        return bine__refuse(BINE_ENOMEM, user, release, "bine_step_push", "out of memory");
     *p = (plan){.ok = ok, .err = err, .user = user, .release = release};
     *step->pushed_end = p;
     step->pushed_end = &p->next;

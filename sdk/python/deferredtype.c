@@ -287,10 +287,8 @@ static void deferred_dealloc(deferred_object *self)
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
-    if (self->deferred != NULL && bine__here != self->rt)
+    if (self->deferred != NULL)
         bine__release_on_owner(self->rt, self->deferred, release);
-    else
-        bine_deferred_release(self->deferred);
     type->tp_free(self);
     Py_DECREF(type);
 }

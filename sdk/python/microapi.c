@@ -17,13 +17,18 @@ bine_micro *bine_micro_current(void)
     return bine__of_core(rt->current);
 }
 
+/* BINE_OK, or BINE_EINVAL / BINE_ETHREAD with a message naming `call`. */
+static int check_micro(const bine_micro *micro, const char *call)
+{
+    if (micro == NULL)
+        return bine__fail(BINE_EINVAL, "%s: the micro-thread is NULL", call);
+    return bine__check_owner(micro->core.rt, call);
+}
+
 int bine_micro_cancel(bine_micro *micro)
 {
-    int status;
+    int status = check_micro(micro, "bine_micro_cancel");
 
-    if (micro == NULL)
-        return bine__fail(BINE_EINVAL, "bine_micro_cancel: the micro-thread is NULL");
-    status = bine__check_owner(micro->core.rt, "bine_micro_cancel");
     if (status == BINE_OK)
         bine__micro_cancel(&micro->core);
     return status;
@@ -131,8 +136,7 @@ int bine_spawn(bine_scope *scope, bine_micro_fn function, void *user, bine_free 
     else if (scope != NULL)
         status = bine__scope_check_member(scope, true, "bine_spawn");
     if (status != BINE_OK || rt == NULL) {
-        if (release != NULL)
-            release(user);
+        bine__release(user, release);
         return status;
     }
     bine__gil_take(rt);
@@ -178,16 +182,16 @@ static int hand_over(bine *rt, const char *module, const char *function, bine_er
     int status = told ? BINE_ECANCELED : BINE_ESCRIPT;
 
     bine__fail(status, "bine_call_named: %s.%s: %s", module, function, Py_TYPE(exception)->tp_name);
-    if (error == NULL && !told) {
+    if (told) {
+        Py_DECREF(exception);
+    } else if (error == NULL) {
         bine__raise(exception);
-        return status;
-    }
-    if (error != NULL && !told) {
+    } else {
         *error = bine__error_new(exception, "", "", 0);
         if (*error == NULL)
             status = bine__fail(BINE_ENOMEM, "bine_call_named: out of memory for the error");
+        Py_DECREF(exception);
     }
-    Py_DECREF(exception);
     return status;
 }
 
@@ -318,45 +322,37 @@ void bine__endings_settle(bine_micro *micro)
 
 int bine_micro_result(bine_micro *micro, bine_deferred **out)
 {
-    bine *rt;
     int status;
 
     if (out == NULL)
         return bine__fail(BINE_EINVAL, "bine_micro_result: out is NULL");
     *out = NULL;
-    if (micro == NULL)
-        return bine__fail(BINE_EINVAL, "bine_micro_result: the micro-thread is NULL");
-    rt = micro->core.rt;
-    status = bine__check_owner(rt, "bine_micro_result");
+    status = check_micro(micro, "bine_micro_result");
     if (status != BINE_OK)
         return status;
-    bine__gil_take(rt);
+    bine__gil_take(micro->core.rt);
     *out = bine__micro_ending(micro, false);
-    bine__gil_give(rt);
+    bine__gil_give(micro->core.rt);
     return *out != NULL ? BINE_OK : BINE_ENOMEM;
 }
 
 int bine_micro_error(bine_micro *micro, bine_error **out)
 {
-    bine *rt;
     int status;
 
     if (out == NULL)
         return bine__fail(BINE_EINVAL, "bine_micro_error: out is NULL");
     *out = NULL;
-    if (micro == NULL)
-        return bine__fail(BINE_EINVAL, "bine_micro_error: the micro-thread is NULL");
-    rt = micro->core.rt;
-    status = bine__check_owner(rt, "bine_micro_error");
+    status = check_micro(micro, "bine_micro_error");
     if (status != BINE_OK)
         return status;
     if (!micro->core.done || micro->error == NULL)
         return bine__fail(BINE_EINVAL, "bine_micro_error: the micro-thread has not failed");
-    bine__gil_take(rt);
+    bine__gil_take(micro->core.rt);
     bine__micro_take_error(micro);
     micro->told = true;
     *out = bine__error_of_micro(micro);
-    bine__gil_give(rt);
+    bine__gil_give(micro->core.rt);
     return *out != NULL ? BINE_OK : bine__fail(BINE_ENOMEM, "bine_micro_error: out of memory");
 }
 

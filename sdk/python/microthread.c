@@ -251,6 +251,16 @@ void bine__block_leave(bine__block *block)
     block->micro = NULL;
 }
 
+PyObject *bine__block_exit(bine__block *block, const char *elsewhere)
+{
+    if (block->micro == NULL)
+        Py_RETURN_FALSE;
+    if (block->micro->core.rt != bine__here)
+        return bine__raise_status(NULL, BINE_ETHREAD, elsewhere);
+    block->abandon(block);
+    Py_RETURN_FALSE;
+}
+
 bine__extra *bine__extra_of(bine_micro *self)
 {
     if (self->extra == NULL)
@@ -267,8 +277,7 @@ static void clear_extra(bine__extra *extra)
     Py_CLEAR(extra->decimal);
     Py_CLEAR(extra->tracers.trace_arg);
     Py_CLEAR(extra->tracers.profile_arg);
-    if (native.release != NULL)
-        native.release(native.user);
+    bine__release(native.user, native.release);
 }
 
 /* What it needed to run. */
@@ -429,8 +438,7 @@ bine_micro *bine__spawn_native(bine *rt, bine_scope *scope, bine_micro_fn functi
     bine_micro *self = new_micro(rt);
 
     if (self == NULL || need_extra(self) == NULL) {
-        if (release != NULL)
-            release(user);
+        bine__release(user, release);
         return self == NULL ? NULL : give_up(self);
     }
     self->extra->native = (bine__native){function, user, release};

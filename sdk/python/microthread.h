@@ -79,6 +79,10 @@ static inline bine_micro *bine__of_core(bine__micro *core)
 void bine__block_enter(bine__block *block, bine_micro *micro);
 void bine__block_leave(bine__block *block);
 
+/* __exit__() of one that lets exceptions pass: abandons it if it is still entered, and returns False.
+ * `elsewhere`: what is raised on a thread other than the owner's. */
+PyObject *bine__block_exit(bine__block *block, const char *elsewhere);
+
 /* What it ended with, as a result: of objects as such, or as values where they have such a form. */
 struct bine__result bine__micro_outcome(bine_micro *micro, bool as_object);
 

@@ -177,7 +177,10 @@ static void do_nothing(bine *rt, void *user)
 
 void bine__release_on_owner(bine *rt, void *object, bine_free release)
 {
-    bine_post(rt, do_nothing, object, release);
+    if (bine__here == rt)
+        release(object);
+    else
+        bine_post(rt, do_nothing, object, release);
 }
 
 int bine__python_register(void)

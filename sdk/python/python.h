@@ -134,7 +134,8 @@ PyObject *bine__await_object(bine__python *py, PyObject *target, PyObject *(*fin
 /* A timeout of the running micro-thread is over: raises bine.Timeout for it. */
 void bine__raise_timeout(bine_micro *micro);
 
-/* The last handle has gone on another thread: has release(object) called on the owner, in a tick to come. */
+/* The last handle has gone, on whatever thread: calls release(object), on another than the owner's in a tick
+ * to come. */
 void bine__release_on_owner(bine *rt, void *object, bine_free release);
 
 /* Makes a type from `spec` and adds it to the module under its last name. */

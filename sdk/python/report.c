@@ -233,6 +233,38 @@ static char *plain(const bine_error *error)
     return text;
 }
 
+/* Says nothing yet but these two (taken; NULL: memory is out). New, or NULL. */
+static owned_error *new_error(int code, char *type, char *message)
+{
+    owned_error *error = calloc(1, sizeof *error);
+
+    if (error == NULL) {
+        free(type);
+        free(message);
+        return NULL;
+    }
+    error->public.code = code;
+    error->public.type = type;
+    error->public.message = message;
+    error->public.micro_name = copy_text("");
+    error->public.spawn_file = copy_text("");
+    if (type != NULL && message != NULL && error->public.micro_name != NULL &&
+        error->public.spawn_file != NULL)
+        return error;
+    bine_error_free(&error->public);
+    return NULL;
+}
+
+/* `error` (taken), complete with its text (taken; NULL: a plain one); NULL when memory is out. */
+static bine_error *with_text(owned_error *error, char *text)
+{
+    error->public.text = text != NULL ? text : plain(&error->public);
+    if (error->public.text != NULL)
+        return &error->public;
+    bine_error_free(&error->public);
+    return NULL;
+}
+
 /* On the way through what hangs on an exception. As in traceback, a cause that has been met before is not
  * told again: causes may go round in a circle, and circles through groups branch. */
 typedef struct walk {
@@ -317,26 +349,16 @@ static int add_group(owned_error *error, PyObject *exception, walk *way)
 /* An exception and what hangs on it; who raised it is left out. */
 static bine_error *describe_parts(PyObject *exception, walk *way)
 {
-    owned_error *error = calloc(1, sizeof *error);
-    bine_error *e = (bine_error *)(void *)error;
+    char *type = type_name(exception);
+    owned_error *error = new_error(BINE_ESCRIPT, type, text_of(exception));
+    char *text = NULL;
 
     if (error == NULL)
         return NULL;
-    e->code = BINE_ESCRIPT;
-    e->type = type_name(exception);
-    e->message = text_of(exception);
-    e->micro_name = copy_text("");
-    e->spawn_file = copy_text("");
-    if (e->type != NULL && e->message != NULL && e->micro_name != NULL && e->spawn_file != NULL &&
-        add_frames(error, exception) == 0 && add_cause(error, exception, way) == 0 &&
+    if (add_frames(error, exception) == 0 && add_cause(error, exception, way) == 0 &&
         add_group(error, exception, way) == 0)
-        e->text = formatted(exception, way->depth == 1);
-    if (e->text == NULL && e->type != NULL && e->message != NULL)
-        e->text = plain(e);
-    if (e->text != NULL && e->micro_name != NULL && e->spawn_file != NULL)
-        return e;
-    bine_error_free(e);
-    return NULL;
+        text = formatted(exception, way->depth == 1);
+    return with_text(error, text);
 }
 
 static bine_error *describe(PyObject *exception, walk *way)
@@ -392,22 +414,9 @@ bine_error *bine__error_new(PyObject *exception, const char *micro_name, const c
 /* Of a rejection by the host, who says no more than this. */
 static bine_error *plain_error(int code, const char *type, const char *message)
 {
-    owned_error *error = calloc(1, sizeof *error);
-    bine_error *e = (bine_error *)(void *)error;
+    owned_error *error = new_error(code, copy_text(type), copy_text(message));
 
-    if (error == NULL)
-        return NULL;
-    e->code = code;
-    e->type = copy_text(type);
-    e->message = copy_text(message);
-    e->micro_name = copy_text("");
-    e->spawn_file = copy_text("");
-    if (e->type != NULL && e->message != NULL && e->micro_name != NULL && e->spawn_file != NULL)
-        e->text = plain(e);
-    if (e->text != NULL)
-        return e;
-    bine_error_free(e);
-    return NULL;
+    return error == NULL ? NULL : with_text(error, NULL);
 }
 
 /* One without what hangs on it; the causes of a chain one after the other, not in ever deeper calls. */

@@ -81,16 +81,39 @@ static PyObject *as_one(const bine_scope *scope, PyObject *errors)
     return group;
 }
 
-/* The failures as one exception (new), after that of the deadline if it passed. */
-static PyObject *failure(bine_scope *scope)
+/* Whether an exception of the body is an error of its own, that is to be told of beside others. */
+static bool is_error(PyObject *error)
+{
+    return error != NULL && !bine__is_farewell(bine__python_now, error) &&
+           !PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit);
+}
+
+/* Adds what the body raised, unless it is what a child did: it had joined that. */
+static int add_body_error(PyObject *errors, PyObject *error, bool first)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(errors); i++)
+        if (PyList_GET_ITEM(errors, i) == error)
+            return 0;
+    return PyList_Insert(errors, first ? 0 : PyList_GET_SIZE(errors), error);
+}
+
+/* The failures and what the body raised (NULL: nothing), before or after them, as one exception (new); first
+ * of all that of the deadline if it passed. NULL: with an exception. */
+static PyObject *failure(bine_scope *scope, PyObject *body_error, bool body_first)
 {
     PyObject *errors = take_failures(scope);
     PyObject *late = errors != NULL && scope->timed_out ? timeout_error(scope) : NULL;
+    bool lost = errors == NULL || (scope->timed_out && late == NULL);
 
-    if (errors != NULL && scope->timed_out && (late == NULL || PyList_Insert(errors, 0, late) != 0))
-        Py_CLEAR(errors);
+    if (!lost && is_error(body_error))
+        lost = add_body_error(errors, body_error, body_first) != 0;
+    if (!lost && late != NULL)
+        lost = PyList_Insert(errors, 0, late) != 0;
     Py_XDECREF(late);
-    return errors == NULL ? NULL : as_one(scope, errors);
+    if (!lost)
+        return as_one(scope, errors);
+    Py_XDECREF(errors);
+    return NULL;
 }
 
 void bine__python_scope_failed(bine_scope *scope, bine__result *out)
@@ -99,7 +122,7 @@ void bine__python_scope_failed(bine_scope *scope, bine__result *out)
     PyObject *error;
 
     bine__gil_take(rt);
-    error = failure(scope);
+    error = failure(scope, NULL, false);
     if (error == NULL) {
         PyErr_Clear();
         *out = (bine__result){.state = BINE_ENOMEM};
@@ -188,64 +211,22 @@ static bool is_own_cancel(const bine_micro *body, PyObject *error)
            ((body->core.pending | body->core.kept_back) & (BINE__CANCEL | BINE__EXIT)) == 0;
 }
 
-/* Whether an exception of the body is an error of its own, that is to be told of beside others. */
-static bool is_error(PyObject *error)
+/* Raises `error` (taken); NULL: an exception is set already. */
+static PyObject *raise_made(PyObject *error)
 {
-    return error != NULL && !bine__is_farewell(bine__python_now, error) &&
-           !PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit);
-}
-
-/* Adds what the body raised, unless it is what a child did: it had joined that. */
-static int add_body_error(PyObject *errors, PyObject *error, bool first)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(errors); i++)
-        if (PyList_GET_ITEM(errors, i) == error)
-            return 0;
-    return PyList_Insert(errors, first ? 0 : PyList_GET_SIZE(errors), error);
-}
-
-/* More than one thing has failed, or a child: raises them together. */
-static PyObject *raise_failures(scope_object *self, PyObject *error, bool body_first)
-{
-    PyObject *errors = take_failures(self->scope);
-    PyObject *late = errors != NULL && self->scope->timed_out ? timeout_error(self->scope) : NULL;
-    PyObject *one = NULL;
-    bool lost = errors == NULL;
-
-    if (!lost && is_error(error))
-        lost = add_body_error(errors, error, body_first) != 0;
-    if (!lost && self->scope->timed_out)
-        lost = late == NULL || PyList_Insert(errors, 0, late) != 0;
-    Py_XDECREF(late);
-    if (!lost)
-        one = as_one(self->scope, errors);
-    else
-        Py_XDECREF(errors);
-    if (one == NULL)
-        return NULL;
-    bine__raise(one);
-    return NULL;
-}
-
-static PyObject *raise_timeout(const bine_scope *scope)
-{
-    PyObject *error = timeout_error(scope);
-
     if (error != NULL)
         bine__raise(error);
     return NULL;
 }
 
-static PyObject *conclude(scope_object *self, const bine_micro *body, PyObject *error, int status,
+static PyObject *conclude(bine_scope *scope, const bine_micro *body, PyObject *error, int status,
                           bool body_first)
 {
-    bine_scope *scope = self->scope;
-
     if (scope->failed != NULL || (scope->timed_out && is_error(error) &&
                                   !PyErr_GivenExceptionMatches(error, bine__python_now->timeout_error)))
-        return raise_failures(self, error, body_first);
+        return raise_made(failure(scope, error, body_first));
     if (scope->timed_out && (error == NULL || is_own_cancel(body, error)))
-        return raise_timeout(scope);
+        return raise_made(timeout_error(scope));
     if (error != NULL)
         return PyBool_FromLong(!body_first && is_own_cancel(body, error));
     if (status != BINE_OK)
@@ -288,7 +269,7 @@ static PyObject *scope_exit(scope_object *self, PyObject *const *args, Py_ssize_
     status = await_children(scope->rt, scope);
     if (self->block.micro != NULL)
         leave(self);
-    result = conclude(self, body, error, status, body_first);
+    result = conclude(scope, body, error, status, body_first);
     Py_DECREF(body);
     Py_DECREF(self);
     return result;
@@ -387,10 +368,8 @@ static void scope_dealloc(scope_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    if (self->scope != NULL && bine__here != self->scope->rt)
+    if (self->scope != NULL)
         bine__release_on_owner(self->scope->rt, self->scope, release);
-    else
-        bine_scope_release(self->scope);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -124,12 +124,7 @@ static PyObject *shield_enter(shield_object *self, PyObject *unused)
 static PyObject *shield_exit(shield_object *self, PyObject *args)
 {
     (void)args;
-    if (self->block.micro == NULL)
-        Py_RETURN_FALSE;
-    if (self->block.micro->core.rt != bine__here)
-        return bine__raise_status(NULL, BINE_ETHREAD, "a shield is left on the thread that entered it");
-    leave(&self->block);
-    Py_RETURN_FALSE;
+    return bine__block_exit(&self->block, "a shield is left on the thread that entered it");
 }
 
 static PyMethodDef shield_methods[] = {

@@ -69,18 +69,15 @@ static PyObject *timeout_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     return (PyObject *)self;
 }
 
-static void leave(bine__timeout *self)
+static void leave(bine__block *block)
 {
+    bine__timeout *self = (bine__timeout *)(void *)((char *)block - offsetof(bine__timeout, block));
+
     if (self->due)
         unmake_due(self);
-    bine__timer_stop(&self->block.micro->core.rt->timers, &self->timer);
-    bine__block_leave(&self->block);
+    bine__timer_stop(&block->micro->core.rt->timers, &self->timer);
+    bine__block_leave(block);
     Py_DECREF(self);
-}
-
-static void abandon(bine__block *block)
-{
-    leave((bine__timeout *)(void *)((char *)block - offsetof(bine__timeout, block)));
 }
 
 /* Never while inside its block. */
@@ -110,7 +107,7 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
     if (self->ns >= 0 && bine__timer_set(&rt->timers, &self->timer, bine__deadline(rt, self->ns)) != 0)
         return PyErr_NoMemory();
     self->expired = false;
-    self->block.abandon = abandon;
+    self->block.abandon = leave;
     bine__block_enter(&self->block, micro);
     Py_INCREF(self);
     return Py_NewRef((PyObject *)self);
@@ -119,12 +116,7 @@ static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
 static PyObject *timeout_exit(bine__timeout *self, PyObject *args)
 {
     (void)args;
-    if (self->block.micro == NULL)
-        Py_RETURN_FALSE;
-    if (self->block.micro->core.rt != bine__here)
-        return bine__raise_status(NULL, BINE_ETHREAD, "a timeout is left on the thread that entered it");
-    leave(self);
-    Py_RETURN_FALSE;
+    return bine__block_exit(&self->block, "a timeout is left on the thread that entered it");
 }
 
 static PyMethodDef timeout_methods[] = {

@@ -1,24 +1,12 @@
 /* Deferreds: settled once, from anywhere; waited for by whoever wants. */
+#include "counted.h"
 #include "fixture.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 static bine_deferred *deferred;
 static bine_resolver *resolver;
-static atomic_size_t destroyed;
 static int cancels;
-
-static void destroy(void *pointer)
-{
-    (void)pointer;
-    atomic_fetch_add(&destroyed, 1);
-}
-
-static bine_value *counted(void)
-{
-    return bine_value_pointer(&destroyed, "thing", destroy);
-}
 
 static void new_pair(bine *rt, bine_on_cancel on_cancel)
 {
@@ -222,7 +210,7 @@ TEST(null_arguments_are_refused)
     bine_resolver *r;
 
     CHECK_STATUS(bine_resolve(NULL, counted()), BINE_EINVAL);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     CHECK_STATUS(bine_reject(NULL, BINE_EIO, "x"), BINE_EINVAL);
     CHECK_STATUS(bine_wait(NULL, 0, &value), BINE_EINVAL);
     CHECK_STATUS(bine_deferred_cancel(NULL), BINE_EINVAL);
@@ -239,13 +227,13 @@ TEST(a_value_nobody_fetched_is_freed_with_the_deferred)
 
     new_pair(rt, NULL);
     CHECK_OK(bine_resolve(resolver, counted()));
-    CHECK_EQ(atomic_load(&destroyed), 0);
+    CHECK_EQ(counted_destroyed(), 0);
     bine_deferred_release(deferred);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     new_pair(rt, NULL);
     bine_deferred_release(deferred); /* before its result */
     CHECK_OK(bine_resolve(resolver, counted()));
-    CHECK_EQ(atomic_load(&destroyed), 2);
+    CHECK_EQ(counted_destroyed(), 2);
     deferred = NULL;
     close_waiting(rt);
 }
@@ -265,7 +253,7 @@ TEST(a_value_under_way_at_the_close_is_freed)
     bine_deferred_release(deferred);
     deferred = NULL;
     CHECK_OK(bine_close(rt));
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
 }
 
 /* ---- waiting ---- */
@@ -431,7 +419,7 @@ TEST(cancel_calls_the_canceller_once_in_a_tick_and_rejects)
     settle(rt);
     CHECK_EQ(cancels, 1);
     CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ESETTLED);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     close_waiting(rt);
 }
 
@@ -461,7 +449,7 @@ TEST(settling_after_the_cancel_on_another_thread_frees_the_value)
     CHECK_OK(bine_deferred_cancel(deferred));
     settle(rt);
     in_thread(settle_late_elsewhere, NULL);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     close_waiting(rt);
 }
 
@@ -553,7 +541,7 @@ TEST(a_cancel_outstanding_at_the_close_frees_everything)
     CHECK_OK(bine_close(rt));
     CHECK_EQ(cancels, 0); /* no callback of a closing runtime */
     CHECK(bine_resolve(resolver, counted()) != BINE_OK);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
 }
 
 /* ---- many ---- */
@@ -673,7 +661,7 @@ TEST(a_result_that_comes_while_it_closes_finds_everything_in_its_place)
     bine_deferred_release(both[1]);
     in_thread(post_elsewhere, rt); /* what is in the inbox at the close is released without a call */
     CHECK_OK(bine_close(rt));
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
 }
 
 /* ---- time limits ---- */
@@ -709,7 +697,7 @@ TEST(a_time_limit_cancels_the_work_and_rejects_with_etimedout)
     CHECK_EQ(bine_deferred_state(deferred), BINE_ETIMEDOUT);
     CHECK_STR(script_str("a"), "BINE_ETIMEDOUT");
     CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ESETTLED);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     close_waiting(rt);
 }
 
@@ -861,7 +849,7 @@ TEST(a_time_limit_outstanding_at_the_close_is_freed)
     CHECK_EQ(cancels, 0);
     CHECK_EQ(bine_deferred_state(deferred), BINE_ECLOSED);
     CHECK_STATUS(bine_resolve(resolver, counted()), BINE_ECLOSED);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     bine_deferred_release(deferred);
 }
 
@@ -939,10 +927,10 @@ TEST(each_hold_keeps_the_deferred)
     CHECK_OK(bine_resolve(resolver, counted()));
     bine_deferred_release(deferred);
     settle(rt);
-    CHECK_EQ(atomic_load(&destroyed), 0);
+    CHECK_EQ(counted_destroyed(), 0);
     CHECK_EQ(bine_deferred_state(deferred), 1);
     bine_deferred_release(deferred);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     deferred = NULL;
     close_waiting(rt);
 }

@@ -1,29 +1,16 @@
 /* Several deferreds as one: all, any, settle. */
+#include "counted.h"
 #include "fixture.h"
-
-#include <stdatomic.h>
 
 enum { MEMBERS = 4 };
 
 static bine_deferred *members[MEMBERS];
 static bine_resolver *resolvers[MEMBERS];
 static int cancels;
-static atomic_int destroyed;
 
 typedef int (*maker)(bine *, bine_deferred *const *, size_t, bine_deferred **);
 
 static const maker makers[] = {bine_all, bine_any, bine_settle};
-
-static void destroy(void *pointer)
-{
-    (void)pointer;
-    atomic_fetch_add(&destroyed, 1);
-}
-
-static bine_value *counted(void)
-{
-    return bine_value_pointer(&cancels, "thing", destroy);
-}
 
 static void end_as_cancelled(bine_resolver *r, void *user)
 {
@@ -320,9 +307,9 @@ TEST(the_group_holds_its_members_and_the_values_are_freed_once)
     CHECK_OK(bine_resolve(resolvers[0], counted()));
     settle(rt);
     CHECK_EQ(bine_value_count(value_of(group)), 2);
-    CHECK_EQ(atomic_load(&destroyed), 0);
+    CHECK_EQ(counted_destroyed(), 0);
     bine_deferred_release(group);
-    CHECK_EQ(atomic_load(&destroyed), 2);
+    CHECK_EQ(counted_destroyed(), 2);
     close_runtime(rt);
 }
 
@@ -591,7 +578,7 @@ TEST(groups_outstanding_at_the_close_are_freed)
             CHECK_STATUS(bine_resolve(resolvers[i], counted()), BINE_ECLOSED);
         bine_deferred_release(members[i]);
     }
-    CHECK_EQ(atomic_load(&destroyed), MEMBERS);
+    CHECK_EQ(counted_destroyed(), MEMBERS);
 }
 
 /* ---- deep ---- */

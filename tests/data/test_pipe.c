@@ -1,30 +1,15 @@
 /* Pipes: values in order, bounded, between micro-threads and from any thread. */
+#include "counted.h"
 #include "fixture.h"
+#include "notes.h"
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 
 static bine *rt;
 static bine_writer *writer;
 static bine_reader *reader;
-static atomic_size_t destroyed;
-
-/* What micro-threads did, as text. */
-static char trail[4096];
-
-static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void note(const char *format, ...)
-{
-    size_t used = strlen(trail);
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(trail + used, sizeof trail - used, format, args);
-    va_end(args);
-}
 
 static void open_pipe(size_t capacity)
 {
@@ -46,17 +31,6 @@ static bine_micro *start(bine_micro_fn function, void *user)
 
     CHECK_OK(bine_spawn(NULL, function, user, NULL, &micro));
     return micro;
-}
-
-static void destroy(void *pointer)
-{
-    (void)pointer;
-    atomic_fetch_add(&destroyed, 1);
-}
-
-static bine_value *counted(void)
-{
-    return bine_value_pointer(&destroyed, "thing", destroy);
 }
 
 /* put N: puts 1 to N, noting each. */
@@ -106,7 +80,7 @@ TEST(values_come_out_in_the_order_they_went_in)
     run(put_many, 4);
     run(get_many, 4);
     settle(rt);
-    CHECK_STR(trail, "+1 +2 +3 +4 -1 -2 -3 -4 ");
+    CHECK_STR(notes(), "+1 +2 +3 +4 -1 -2 -3 -4 ");
     close_pipe();
 }
 
@@ -115,11 +89,11 @@ TEST(a_put_waits_for_room)
     open_pipe(2);
     run(put_many, 4);
     settle(rt);
-    CHECK_STR(trail, "+1 +2 ");
+    CHECK_STR(notes(), "+1 +2 ");
     CHECK_EQ(bine_reader_count(reader), 2);
     run(get_many, 4);
     settle(rt);
-    CHECK_STR(trail, "+1 +2 -1 -2 -3 +3 +4 -4 ");
+    CHECK_STR(notes(), "+1 +2 -1 -2 -3 +3 +4 -4 ");
     close_pipe();
 }
 
@@ -129,18 +103,18 @@ TEST(with_no_capacity_a_put_is_done_when_its_value_is_taken)
     CHECK_STATUS(bine_try_put(writer, bine_value_i64(9)), BINE_EAGAIN);
     run(put_many, 2);
     settle(rt);
-    CHECK_STR(trail, "");
+    CHECK_STR(notes(), "");
     CHECK_EQ(bine_reader_count(reader), 0);
     run(get_many, 1);
     settle(rt);
-    CHECK_STR(trail, "-1 +1 ");
+    CHECK_STR(notes(), "-1 +1 ");
     run(get_many, 2);
     settle(rt);
-    CHECK_STR(trail, "-1 +1 -2 +2 ");
+    CHECK_STR(notes(), "-1 +1 -2 +2 ");
     CHECK_OK(bine_try_put(writer, bine_value_i64(7))); /* one waits for it */
     CHECK_STATUS(bine_try_put(writer, bine_value_i64(8)), BINE_EAGAIN);
     settle(rt);
-    CHECK_STR(trail, "-1 +1 -2 +2 -7 ");
+    CHECK_STR(notes(), "-1 +1 -2 +2 -7 ");
     close_pipe();
 }
 
@@ -157,7 +131,7 @@ TEST(readers_are_served_in_the_order_they_came_and_no_late_one_steals)
     CHECK_STATUS(bine_try_get(reader, &value), BINE_EAGAIN);
     CHECK(value == NULL);
     settle(rt);
-    CHECK_STR(trail, "-1 -2 ");
+    CHECK_STR(notes(), "-1 -2 ");
     close_pipe();
 }
 
@@ -172,7 +146,7 @@ TEST(a_closed_pipe_is_drained_and_then_ends)
     CHECK_STATUS(bine_try_put(writer, bine_value_i64(2)), BINE_EEND);
     run(get_many, 2);
     settle(rt);
-    CHECK_STR(trail, "-1 BINE_EEND ");
+    CHECK_STR(notes(), "-1 BINE_EEND ");
     CHECK_STATUS(bine_try_get(reader, &value), BINE_EEND);
     close_pipe();
 }
@@ -185,7 +159,7 @@ TEST(closing_wakes_all_that_wait)
     settle(rt);
     CHECK_OK(bine_writer_close(writer));
     settle(rt);
-    CHECK_STR(trail, "BINE_EEND BINE_EEND ");
+    CHECK_STR(notes(), "BINE_EEND BINE_EEND ");
     close_pipe();
 }
 
@@ -196,10 +170,10 @@ TEST(blocked_writers_are_refused_when_the_pipe_is_closed)
     settle(rt);
     CHECK_OK(bine_writer_close(writer));
     settle(rt);
-    CHECK_STR(trail, "+1 BINE_EEND ");
+    CHECK_STR(notes(), "+1 BINE_EEND ");
     run(get_many, 2);
     settle(rt);
-    CHECK_STR(trail, "+1 BINE_EEND -1 BINE_EEND "); /* what was refused was not delivered */
+    CHECK_STR(notes(), "+1 BINE_EEND -1 BINE_EEND "); /* what was refused was not delivered */
     close_pipe();
 }
 
@@ -213,12 +187,12 @@ TEST(releasing_the_last_writer_closes)
     settle(rt);
     bine_writer_release(second);
     settle(rt);
-    CHECK_STR(trail, "");
+    CHECK_STR(notes(), "");
     CHECK_OK(bine_try_put(writer, bine_value_i64(5)));
     bine_writer_release(writer);
     writer = NULL;
     settle(rt);
-    CHECK_STR(trail, "-5 BINE_EEND ");
+    CHECK_STR(notes(), "-5 BINE_EEND ");
     close_pipe();
 }
 
@@ -230,11 +204,11 @@ TEST(releasing_the_last_reader_ends_the_waits_of_readers)
     settle(rt);
     bine_reader_release(bine_reader_retain(reader));
     settle(rt);
-    CHECK_STR(trail, "");
+    CHECK_STR(notes(), "");
     bine_reader_release(reader);
     reader = NULL;
     settle(rt);
-    CHECK_STR(trail, "BINE_EEND BINE_EEND ");
+    CHECK_STR(notes(), "BINE_EEND BINE_EEND ");
     close_pipe();
 }
 
@@ -246,11 +220,11 @@ TEST(without_readers_puts_are_refused_and_values_freed)
     settle(rt);
     bine_reader_release(reader);
     reader = NULL;
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     settle(rt);
-    CHECK_STR(trail, "BINE_EPIPE ");
+    CHECK_STR(notes(), "BINE_EPIPE ");
     CHECK_STATUS(bine_try_put(writer, counted()), BINE_EPIPE);
-    CHECK_EQ(atomic_load(&destroyed), 2);
+    CHECK_EQ(counted_destroyed(), 2);
     close_pipe();
 }
 
@@ -287,8 +261,8 @@ TEST(waits_time_out_and_what_was_not_put_is_freed)
     open_pipe(1);
     run(time_out, 0);
     run_to_end(rt);
-    CHECK_STR(trail, "BINE_ETIMEDOUT BINE_ETIMEDOUT ");
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_STR(notes(), "BINE_ETIMEDOUT BINE_ETIMEDOUT ");
+    CHECK_EQ(counted_destroyed(), 1);
     CHECK_EQ(bine_reader_count(reader), 1);
     close_pipe();
 }
@@ -303,10 +277,10 @@ TEST(a_cancelled_put_was_not_delivered)
     CHECK_OK(bine_micro_cancel(putting));
     run(get_many, 2);
     settle(rt);
-    CHECK_STR(trail, "+1 BINE_ECANCELED -1 ");
+    CHECK_STR(notes(), "+1 BINE_ECANCELED -1 ");
     CHECK_OK(bine_try_put(writer, bine_value_i64(3)));
     settle(rt);
-    CHECK_STR(trail, "+1 BINE_ECANCELED -1 -3 ");
+    CHECK_STR(notes(), "+1 BINE_ECANCELED -1 -3 ");
     bine_micro_release(putting);
     close_pipe();
 }
@@ -321,7 +295,7 @@ TEST(a_reader_cancelled_after_it_was_served_has_its_value)
     CHECK_OK(bine_try_put(writer, bine_value_i64(6)));
     CHECK_OK(bine_micro_cancel(getting));
     settle(rt);
-    CHECK_STR(trail, "-6 BINE_ECANCELED ");
+    CHECK_STR(notes(), "-6 BINE_ECANCELED ");
     bine_micro_release(getting);
     close_pipe();
 }
@@ -332,7 +306,7 @@ TEST(bad_arguments_are_refused_by_name)
 
     open_pipe(1);
     CHECK_STATUS(bine_try_put(NULL, counted()), BINE_EINVAL);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     CHECK_STATUS(bine_try_put(writer, NULL), BINE_ENOMEM);
     CHECK_STATUS(bine_try_get(NULL, &value), BINE_EINVAL);
     CHECK_STATUS(bine_get(reader, -1, NULL), BINE_EINVAL);
@@ -340,7 +314,7 @@ TEST(bad_arguments_are_refused_by_name)
     CHECK_HAS(bine_message(), "bine_get");
     CHECK_OK(bine_put(writer, bine_value_nil(), -1)); /* there is room: nobody has to wait */
     CHECK_STATUS(bine_put(writer, counted(), -1), BINE_EMICRO);
-    CHECK_EQ(atomic_load(&destroyed), 2);
+    CHECK_EQ(counted_destroyed(), 2);
     CHECK_STATUS(bine_writer_close(NULL), BINE_EINVAL);
     bine_writer_release(NULL);
     bine_reader_release(NULL);

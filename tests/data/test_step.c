@@ -1,24 +1,10 @@
 /* Steps: what follows a deferred, in which order, with which answer; each let go of once. */
+#include "counted.h"
 #include "fixture.h"
+#include "notes.h"
 
 #include <bine/python.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-
-/* ---- what steps did ---- */
-
-static char journal[4096];
-
-static void note(const char *format, ...)
-{
-    size_t used = strlen(journal);
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(journal + used, sizeof journal - used, format, args);
-    va_end(args);
-}
 
 /* What a step is given as `user`: the heap tells a second release, `live` a missing one. */
 typedef struct thing {
@@ -54,22 +40,6 @@ static void release_thing(void *user)
     free(user);
     live--;
     released++;
-}
-
-static atomic_int destroyed;
-static int made;
-
-static void destroy(void *pointer)
-{
-    (void)pointer;
-    atomic_fetch_add(&destroyed, 1);
-}
-
-/* A value whose end is counted. */
-static bine_value *counted(void)
-{
-    made++;
-    return bine_value_pointer(&made, "thing", destroy);
 }
 
 /* ---- steps ---- */
@@ -199,7 +169,7 @@ static void finish(bine *rt)
 {
     settle(rt);
     CHECK_EQ(live, 0);
-    CHECK_EQ(atomic_load(&destroyed), made);
+    CHECK_EQ(counted_destroyed(), counted_made());
     close_runtime(rt);
 }
 
@@ -213,7 +183,7 @@ TEST(an_ok_step_gets_the_value_and_its_answer_goes_to_next)
 
     CHECK_EQ(bine_deferred_state(next), 0);
     settle(rt);
-    CHECK_STR(journal, "a5 ");
+    CHECK_STR(notes(), "a5 ");
     CHECK_EQ(number_of(next), 6);
     CHECK_EQ(number_of(d), 5);
     CHECK_EQ(released, 1);
@@ -253,7 +223,7 @@ TEST(an_err_step_gets_code_message_and_data_and_may_recover)
 
     CHECK_OK(bine_then(d, never, look_at_rejection, rt, NULL, &next));
     settle(rt);
-    CHECK_STR(journal, "seen ");
+    CHECK_STR(notes(), "seen ");
     CHECK_EQ(number_of(next), 1);
     CHECK(bine_deferred_handled(d));
     CHECK(!bine_deferred_handled(next));
@@ -329,9 +299,9 @@ TEST(a_value_passes_through_missing_steps_uncopied_and_is_freed_once)
     bine_deferred_peek(next, &second, NULL);
     CHECK(first == second);
     bine_deferred_release(d);
-    CHECK_EQ(atomic_load(&destroyed), 0);
+    CHECK_EQ(counted_destroyed(), 0);
     bine_deferred_release(next);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     finish(rt);
 }
 
@@ -344,10 +314,10 @@ TEST(attaching_and_settling_run_no_step_inside_the_call)
     CHECK_OK(bine_then(d, say, NULL, new_thing("a"), release_thing, NULL));
     CHECK_OK(bine_resolve(r, bine_value_i64(1)));
     CHECK_OK(bine_then(d, say, NULL, new_thing("b"), release_thing, NULL));
-    CHECK_STR(journal, "");
+    CHECK_STR(notes(), "");
     bine_deferred_release(d);
     settle(rt);
-    CHECK_STR(journal, "a1 b1 ");
+    CHECK_STR(notes(), "a1 b1 ");
     finish(rt);
 }
 
@@ -377,7 +347,7 @@ TEST(steps_and_micro_threads_have_their_turns_in_the_order_they_came)
     CHECK_OK(bine_then(awaited, say, NULL, new_thing("c"), release_thing, NULL));
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "a0 b0 script c0 ");
+    CHECK_STR(notes(), "a0 b0 script c0 ");
     bine_deferred_release(awaited);
     finish(rt);
 }
@@ -402,7 +372,7 @@ TEST(a_step_attached_while_one_runs_goes_last)
     CHECK_OK(bine_then(d, say, NULL, new_thing("c"), release_thing, NULL));
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "a0 b0 c0 late0 ");
+    CHECK_STR(notes(), "a0 b0 c0 late0 ");
     bine_deferred_release(d);
     finish(rt);
 }
@@ -417,7 +387,7 @@ TEST(a_chain_hands_each_answer_to_the_next)
     bine_deferred *e = then(c, never, say, new_thing("e"));
 
     settle(rt);
-    CHECK_STR(journal, "a1 b2 e(BINE_E?) ");
+    CHECK_STR(notes(), "a1 b2 e(BINE_E?) ");
     CHECK_EQ(bine_deferred_state(e), 1);
     CHECK_STR(message_of(c), "b");
     bine_deferred_release(d);
@@ -441,7 +411,7 @@ TEST(a_chain_nobody_holds_runs_all_the_same)
     bine_deferred_release(d);
     CHECK_OK(bine_resolve(r, bine_value_i64(1)));
     settle(rt);
-    CHECK_STR(journal, "a1 b2 ");
+    CHECK_STR(notes(), "a1 b2 ");
     finish(rt);
 }
 
@@ -467,7 +437,7 @@ TEST(a_step_cannot_wait_nor_tick)
 
     CHECK_OK(bine_then(d, try_to_wait, NULL, other, NULL, NULL));
     settle(rt);
-    CHECK_STR(journal, "refused ");
+    CHECK_STR(notes(), "refused ");
     CHECK_OK(bine_resolve(r, bine_value_nil()));
     bine_deferred_release(other);
     bine_deferred_release(d);
@@ -482,7 +452,7 @@ static int answer_twice(bine_step *step, void *user)
 
     CHECK_OK(bine_step_return(step, counted()));
     CHECK_STATUS(bine_step_return(step, counted()), BINE_EBUSY);
-    CHECK_EQ(atomic_load(&destroyed), 1); /* the second value is freed */
+    CHECK_EQ(counted_destroyed(), 1); /* the second value is freed */
     CHECK_STATUS(bine_step_reject(step, BINE_EIO, "x"), BINE_EBUSY);
     CHECK_STATUS(bine_step_follow(step, other), BINE_EBUSY); /* takes the hold */
     return BINE_OK;
@@ -497,7 +467,7 @@ TEST(the_first_answer_counts_and_what_others_brought_is_let_go)
     CHECK_OK(bine_then(d, answer_twice, NULL, resolved(rt, 2), NULL, &next));
     settle(rt);
     CHECK_EQ(bine_deferred_state(next), 1);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     bine_deferred_release(next);
     bine_deferred_release(d);
     finish(rt);
@@ -635,7 +605,7 @@ TEST(an_exception_passed_on_stays_the_exception_that_it_was)
     CHECK_OK(bine_micro_result(micro, &end));
     next = then(end, never, status, thing_with("a", NULL, BINE_ESCRIPT));
     settle(rt);
-    CHECK_STR(journal, "a(BINE_ESCRIPT) ");
+    CHECK_STR(notes(), "a(BINE_ESCRIPT) ");
     CHECK_EQ(bine_deferred_state(next), BINE_ESCRIPT);
     error = bine_deferred_error(next);
     CHECK(error != NULL);
@@ -691,7 +661,7 @@ TEST(a_step_that_follows_answers_with_what_that_is_settled_with)
     next[1] = then(d, follow, NULL, thing_with("b", rejected(rt, -1500, "words"), 0));
     next[2] = then(d, follow, NULL, thing_with("c", later, 0));
     settle(rt);
-    CHECK_STR(journal, "a1 b1 c1 ");
+    CHECK_STR(notes(), "a1 b1 c1 ");
     CHECK_EQ(number_of(next[0]), 10);
     CHECK_EQ(bine_deferred_state(next[1]), -1500);
     CHECK_STR(message_of(next[1]), "words");
@@ -760,7 +730,7 @@ TEST(pushed_steps_run_before_those_of_the_callers)
 
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "D'0 F'1 E'2 C'3 B'4 A'5 ");
+    CHECK_STR(notes(), "D'0 F'1 E'2 C'3 B'4 A'5 ");
     CHECK_EQ(number_of(end), 6);
     bine_deferred_release(end);
     finish(rt);
@@ -784,10 +754,10 @@ TEST(pushed_steps_get_what_their_step_follows)
     awaited = pair(rt, &second);
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "D'0 ");
+    CHECK_STR(notes(), "D'0 ");
     CHECK_OK(bine_resolve(second, bine_value_i64(50)));
     settle(rt);
-    CHECK_STR(journal, "D'0 F'50 E'51 C'52 B'53 A'54 ");
+    CHECK_STR(notes(), "D'0 F'50 E'51 C'52 B'53 A'54 ");
     bine_deferred_release(awaited);
     bine_deferred_release(end);
     finish(rt);
@@ -808,7 +778,7 @@ TEST(pushed_steps_get_their_steps_rejection)
 
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "D'0 E'(BINE_EIO) C'0 B'1 A'2 ");
+    CHECK_STR(notes(), "D'0 E'(BINE_EIO) C'0 B'1 A'2 ");
     bine_deferred_release(end);
     finish(rt);
 }
@@ -828,7 +798,7 @@ TEST(steps_pushed_by_one_that_fails_run_all_the_same)
 
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "D'0 F'(BINE_EIO) C'0 B'1 A'2 ");
+    CHECK_STR(notes(), "D'0 F'(BINE_EIO) C'0 B'1 A'2 ");
     bine_deferred_release(end);
     finish(rt);
 }
@@ -856,7 +826,7 @@ TEST(pushes_nest)
 
     CHECK_OK(bine_resolve(r, bine_value_i64(0)));
     settle(rt);
-    CHECK_STR(journal, "D'0 a0 b0 c0 -0 -0 -0 C'0 B'1 A'2 ");
+    CHECK_STR(notes(), "D'0 a0 b0 c0 -0 -0 -0 C'0 B'1 A'2 ");
     bine_deferred_release(end);
     finish(rt);
 }
@@ -869,7 +839,7 @@ TEST(other_steps_of_the_deferred_do_not_see_what_was_pushed)
     CHECK_OK(bine_then(d, push_two, NULL, new_thing("a"), release_thing, NULL));
     CHECK_OK(bine_then(d, say, NULL, new_thing("b"), release_thing, NULL));
     settle(rt);
-    CHECK_STR(journal, "a0 b0 F'1 E'2 ");
+    CHECK_STR(notes(), "a0 b0 F'1 E'2 ");
     bine_deferred_release(d);
     finish(rt);
 }
@@ -890,9 +860,9 @@ TEST(pushed_steps_that_never_run_are_released)
     CHECK_OK(bine_close(rt));
     CHECK_EQ(live, 0);
     CHECK_EQ(released, 6);
-    CHECK_STR(journal, "D'0 ");
+    CHECK_STR(notes(), "D'0 ");
     CHECK_STATUS(bine_resolve(second, counted()), BINE_ECLOSED);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
 }
 
 /* ---- cancelling ---- */
@@ -927,7 +897,7 @@ TEST(cancelling_the_last_of_a_chain_cancels_the_work_at_its_head)
     CHECK_EQ(cancels, 1);
     CHECK_EQ(bine_deferred_state(d), BINE_ECANCELED);
     CHECK_STR(message_of(a), "stopped");
-    CHECK_STR(journal, "b(BINE_ECANCELED) c0 ");
+    CHECK_STR(notes(), "b(BINE_ECANCELED) c0 ");
     CHECK_EQ(bine_deferred_state(c), 1); /* b took the rejection, so c has a result */
     bine_deferred_release(d);
     bine_deferred_release(a);
@@ -949,11 +919,11 @@ TEST(cancelling_one_of_several_followers_rejects_that_one_alone)
     settle(rt);
     CHECK_EQ(cancels, 0);
     CHECK_EQ(bine_deferred_state(a), BINE_ECANCELED);
-    CHECK_STR(journal, "after(BINE_ECANCELED) ");
+    CHECK_STR(notes(), "after(BINE_ECANCELED) ");
     CHECK_EQ(released, 2);
     CHECK_OK(bine_resolve(r, bine_value_i64(4)));
     settle(rt);
-    CHECK_STR(journal, "after(BINE_ECANCELED) b4 ");
+    CHECK_STR(notes(), "after(BINE_ECANCELED) b4 ");
     bine_deferred_release(d);
     bine_deferred_release(a);
     bine_deferred_release(b);
@@ -998,7 +968,7 @@ TEST(a_script_that_waits_for_the_same_is_left_its_work)
     CHECK_EQ(bine_deferred_state(a), BINE_ECANCELED);
     CHECK_OK(bine_resolve(r, bine_value_nil()));
     settle(rt);
-    CHECK_STR(journal, "script ");
+    CHECK_STR(notes(), "script ");
     bine_deferred_release(awaited);
     bine_deferred_release(a);
     finish(rt);
@@ -1038,7 +1008,7 @@ TEST(a_result_given_in_the_canceller_goes_to_the_steps)
     next = then(d, add_one, never, new_thing("a"));
     CHECK_OK(bine_deferred_cancel(next));
     settle(rt);
-    CHECK_STR(journal, "a40 ");
+    CHECK_STR(notes(), "a40 ");
     CHECK_EQ(number_of(next), 41);
     bine_deferred_release(next);
     bine_deferred_release(d);
@@ -1053,7 +1023,7 @@ TEST(cancelling_goes_on_to_what_a_step_follows)
     bine_deferred *next = then(d, follow, NULL, thing_with("a", cancellable(rt, &r), 0));
 
     settle(rt);
-    CHECK_STR(journal, "a1 ");
+    CHECK_STR(notes(), "a1 ");
     CHECK_OK(bine_deferred_cancel(next));
     settle(rt);
     CHECK_EQ(cancels, 1);
@@ -1072,7 +1042,7 @@ TEST(a_step_whose_turn_has_come_runs_in_spite_of_a_cancel)
 
     CHECK_OK(bine_deferred_cancel(next));
     settle(rt);
-    CHECK_STR(journal, "a1 ");
+    CHECK_STR(notes(), "a1 ");
     CHECK_EQ(number_of(next), 2);
     CHECK_STATUS(bine_deferred_cancel(next), BINE_ESETTLED);
     bine_deferred_release(next);
@@ -1091,7 +1061,7 @@ TEST(a_cancel_that_finds_a_step_about_to_run_reaches_what_the_step_follows)
     CHECK_OK(bine_deferred_cancel(next));
     CHECK_OK(bine_resolve(r, bine_value_i64(1))); /* before the cancel's turn */
     settle(rt);
-    CHECK_STR(journal, "a1 ");
+    CHECK_STR(notes(), "a1 ");
     CHECK_EQ(cancels, 1);
     CHECK_EQ(bine_deferred_state(next), BINE_ECANCELED);
     bine_deferred_release(next);
@@ -1109,7 +1079,7 @@ TEST(what_a_step_begins_anew_after_a_cancel_can_be_cancelled_too)
 
     CHECK_OK(bine_deferred_cancel(next));
     settle(rt);
-    CHECK_STR(journal, "again(BINE_ECANCELED) ");
+    CHECK_STR(notes(), "again(BINE_ECANCELED) ");
     CHECK_EQ(cancels, 1);
     CHECK_EQ(bine_deferred_state(next), 0);
     CHECK_OK(bine_deferred_cancel(next));
@@ -1162,7 +1132,7 @@ TEST(a_time_limit_on_one_of_several_followers_ends_that_one_alone)
     CHECK_EQ(bine_deferred_state(a), BINE_ETIMEDOUT);
     CHECK_OK(bine_resolve(r, bine_value_i64(1)));
     settle(rt);
-    CHECK_STR(journal, "b1 ");
+    CHECK_STR(notes(), "b1 ");
     bine_deferred_release(d);
     drop(a);
     bine_deferred_release(b);
@@ -1201,7 +1171,7 @@ TEST(a_time_limit_whose_cancel_is_answered_with_a_result_ends_what_the_step_foll
     CHECK_OK(bine_deferred_timeout(next, SECOND));
     crank(SECOND);
     settle(rt);
-    CHECK_STR(journal, "a40 ");
+    CHECK_STR(notes(), "a40 ");
     CHECK_EQ(cancels, 1);
     CHECK_EQ(bine_deferred_state(next), BINE_ETIMEDOUT);
     drop(next);
@@ -1273,7 +1243,7 @@ TEST(two_steps_that_follow_each_other_are_a_cycle)
     a->deferred = bine_deferred_retain(next_b);
     b->deferred = bine_deferred_retain(next_a);
     settle(rt);
-    CHECK_STR(journal, "a1 b1 BINE_EINVAL");
+    CHECK_STR(notes(), "a1 b1 BINE_EINVAL");
     CHECK_EQ(bine_deferred_state(next_b), BINE_EINVAL);
     CHECK_EQ(bine_deferred_state(next_a), BINE_EINVAL);
     bine_deferred_release(d);
@@ -1395,7 +1365,7 @@ TEST(steps_that_never_ran_are_released_at_the_close)
     CHECK_EQ(error_count(), 0);
     CHECK_EQ(bine_deferred_state(b), BINE_ECLOSED);
     CHECK_STATUS(bine_resolve(r, counted()), BINE_ECLOSED);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     bine_deferred_release(d);
     bine_deferred_release(ready);
     bine_deferred_release(a);
@@ -1562,7 +1532,7 @@ TEST(a_million_follows_in_a_row_need_no_deeper_stack)
     CHECK_EQ(bine_deferred_state(next), 1);
     CHECK_EQ(shallowest - deepest, 0);
     bine_deferred_release(next);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     finish_long(rt);
 }
 
@@ -1588,7 +1558,7 @@ TEST(a_million_pushes_in_a_row_need_no_deeper_stack)
     CHECK_EQ(shallowest - deepest, 0);
     bine_deferred_release(next);
     bine_deferred_release(d);
-    CHECK_EQ(atomic_load(&destroyed), 1);
+    CHECK_EQ(counted_destroyed(), 1);
     finish_long(rt);
 }
 
@@ -1626,7 +1596,7 @@ TEST(following_what_follows_takes_no_longer_each_time)
     bine_deferred *last = pair(rt, &r);
 
     for (int i = 0; i < FOLLOWS; i++) {
-        journal[0] = '\0';
+        forget_notes();
         last = then(d, follow, NULL, thing_with("", last, 0));
         CHECK_OK(bine_tick(rt, -1, NULL));
     }
@@ -1945,7 +1915,7 @@ TEST(whatever_is_done_everything_settles_and_is_let_go_of_once)
         CHECK_EQ(stats.deferreds, 0);
         CHECK_EQ(stats.timers, 0);
         CHECK_EQ(live, 0);
-        CHECK_EQ(atomic_load(&destroyed), made);
+        CHECK_EQ(counted_destroyed(), counted_made());
         CHECK_EQ(error_count(), to_report);
     }
     CHECK(to_report > 0);
@@ -1974,5 +1944,5 @@ TEST(whatever_is_under_way_is_let_go_of_once_at_the_close)
     }
     for (size_t i = 0; i < SLOTS; i++)
         bine_deferred_release(slots[i].deferred);
-    CHECK_EQ(atomic_load(&destroyed), made);
+    CHECK_EQ(counted_destroyed(), counted_made());
 }

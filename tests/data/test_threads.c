@@ -1,5 +1,6 @@
 /* The any-thread side of deferreds: eight threads at once that settle, drop and post, also while the
  * runtime shuts down and closes. */
+#include "counted.h"
 #include "fixture.h"
 
 #include <pthread.h>
@@ -11,22 +12,8 @@ enum { THREADS = 8, EACH = 2000, ALL = THREADS * EACH };
 static bine *runtime;
 static bine_deferred *deferreds[ALL];
 static bine_resolver *resolvers[ALL];
-static atomic_int made;
-static atomic_int destroyed;
 static atomic_int posted;
 static atomic_int post_releases;
-
-static void destroy(void *pointer)
-{
-    CHECK(pointer == &made);
-    atomic_fetch_add(&destroyed, 1);
-}
-
-static bine_value *counted(void)
-{
-    atomic_fetch_add(&made, 1);
-    return bine_value_pointer(&made, "thing", destroy);
-}
 
 /* Runs in_threads(THREADS, run) beside the owner. */
 static void (*beside)(size_t index);
@@ -135,7 +122,7 @@ TEST(what_one_thread_sends_arrives_in_its_order)
     CHECK_EQ(atomic_load(&post_releases), ALL);
     for (size_t i = 0; i < ALL; i++)
         bine_deferred_release(deferreds[i]);
-    CHECK_EQ(atomic_load(&destroyed), atomic_load(&made));
+    CHECK_EQ(counted_destroyed(), counted_made());
     close_runtime(runtime);
 }
 
@@ -233,7 +220,7 @@ TEST(consumers_cancel_follow_group_and_let_go_meanwhile)
     tick_until_all_ended();
     crank(SECOND);
     settle(runtime);
-    CHECK_EQ(atomic_load(&destroyed), atomic_load(&made));
+    CHECK_EQ(counted_destroyed(), counted_made());
     for (size_t i = 0; i < error_count(); i++)
         CHECK_STR(error_type(i), "bine.HostError"); /* of `next`, which nobody took */
     forget_errors();
@@ -263,7 +250,7 @@ static void free_shares(size_t index)
 
         while ((value = atomic_exchange(&shared[i], NULL)) == NULL)
             sched_yield();
-        CHECK(bine_value_as_pointer(bine_value_at(value, 0), "thing") == &made);
+        CHECK(is_counted(bine_value_at(value, 0)));
         bine_value_free(value);
     }
 }
@@ -297,8 +284,8 @@ TEST(a_value_is_freed_once_whichever_thread_drops_it_last)
     while (info.alive > 0 || !atomic_load(&all_ended))
         CHECK_OK(bine_tick(runtime, 0, &info));
     join();
-    CHECK_EQ(atomic_load(&made), 2 * ALL);
-    CHECK_EQ(atomic_load(&destroyed), 2 * ALL);
+    CHECK_EQ(counted_made(), 2 * ALL);
+    CHECK_EQ(counted_destroyed(), 2 * ALL);
     close_runtime(runtime);
 }
 
@@ -369,7 +356,7 @@ TEST(threads_settle_while_it_shuts_down_and_closes)
         CHECK_OK(bine_tick(runtime, 0, NULL));
     join();
     CHECK_EQ(step_releases, ALL / 2);
-    CHECK_EQ(atomic_load(&destroyed), atomic_load(&made));
+    CHECK_EQ(counted_destroyed(), counted_made());
 }
 
 static void post_task(bine *rt, void *user)
@@ -447,5 +434,5 @@ TEST(resolvers_are_consumed_after_the_close_while_handles_go)
     for (size_t i = 0; i < ALL; i++)
         bine_deferred_release(deferreds[i]);
     join();
-    CHECK_EQ(atomic_load(&destroyed), atomic_load(&made));
+    CHECK_EQ(counted_destroyed(), counted_made());
 }
