@@ -29,7 +29,8 @@ static const char usage[] =
     "  -h, --help    print this and exit\n"
     "\n"
     "It ends when the main script and all that it has spawned have ended. When the main\n"
-    "script fails or calls sys.exit(), bine.Exit is raised in the others.\n";
+    "script fails or calls sys.exit(), bine.Exit is raised in the others; so it is in all, with\n"
+    "status 1, when they wait for each other and nothing else can end that.\n";
 
 typedef enum source { FROM_STDIN, FROM_FILE, FROM_CODE, FROM_MODULE } source;
 
@@ -251,19 +252,40 @@ static size_t alive(bine *rt)
     return bine_get_stats(rt, &stats) == BINE_OK ? stats.alive : 0;
 }
 
-/* Runs until the main script has ended, then lets the others end. */
+/* True, and says so with every stack, when what lives waits for what cannot come. */
+static bool is_deadlock(bine *rt)
+{
+    bine_value *report;
+    bine_idle why;
+
+    if (bine_why_idle(rt, &why, NULL) != BINE_OK || why != BINE_IDLE_DEADLOCK)
+        return false;
+    fputs("bine: deadlock: nothing is left that could end any of these waits.\n", stderr);
+    if (bine_why_idle(rt, &why, &report) == BINE_OK)
+        fprintf(stderr, "%s\n", bine_value_as_str(report, NULL));
+    bine_value_free(report);
+    return true;
+}
+
+/* Runs until the main script has ended, then lets the others end. In a deadlock all are told to. */
 static verdict run(bine *rt, bine_micro *script, bool *interrupted)
 {
-    verdict v;
-    bool ended_well;
+    verdict v = {EXIT_FAILURE, false};
+    bool stuck = false;
 
-    while (bine_micro_get_state(script) != BINE_MICRO_DONE)
+    while (bine_micro_get_state(script) != BINE_MICRO_DONE && !stuck) {
         bine_run(rt, BINE_RUN_ONCE);
-    ended_well = bine_micro_status(script) == BINE_OK;
-    v = judge(rt, script);
+        stuck = is_deadlock(rt);
+    }
+    if (!stuck) {
+        stuck = bine_micro_status(script) != BINE_OK; /* nobody waits for the others */
+        v = judge(rt, script);
+    }
     bine_micro_release(script);
-    while (ended_well && !*interrupted && bine_run(rt, BINE_RUN_ONCE) > 0)
-        ;
+    while (!stuck && !*interrupted && bine_run(rt, BINE_RUN_ONCE) > 0) {
+        stuck = is_deadlock(rt);
+        v.status = stuck ? EXIT_FAILURE : v.status;
+    }
     v.interrupted |= *interrupted;
     return v;
 }

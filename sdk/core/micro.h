@@ -86,11 +86,14 @@ typedef struct bine__waiters {
     bine__waiter *last;
 } bine__waiters;
 
+/* Puts into words what is waited for; first in what bine__wait.what points to. New, or NULL with an exception. */
+typedef PyObject *(*bine__describe)(const void *what);
+
 /* A micro-thread's wait; lives on the waiting stack. */
 typedef struct bine__wait {
-    bine__waiter waiter; /* first; in no line: it waits for time alone */
+    bine__waiter waiter; /* first; in no line: it waits for time alone, or for bine__micro_wake() */
     bine__micro *micro;
-    void *what; /* for those who wake it */
+    void *what; /* begins with a bine__describe; NULL: time */
     bine__timer timer;
     bine__outcome outcome;
 } bine__wait;
@@ -111,7 +114,8 @@ int bine__can_wait(bine *rt);
      !bine__is_tracing((rt)->tstate))
 
 /* Suspends the running micro-thread until it is woken, the runtime's clock reaches `deadline` or
- * something is pending. Only after bine__can_wait(). `among` may be NULL. */
+ * something is pending. Only after bine__can_wait(). `among` may be NULL. Whoever serves it finds `what` (may be
+ * NULL, see bine__wait) in the wait. */
 bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
 /* Stands last in line; leaves it (no effect when in none). */
@@ -137,11 +141,9 @@ void bine__yield(bine *rt);
 int bine__may_wait(bine *rt);
 
 /* Suspends the running micro-thread until `among` (NULL: nothing) is woken, seeing to signals
- * meanwhile. BINE_OK, BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT, BINE_ENOMEM. The caller
- * looks whether what it waits for has come before it calls, and again after. */
-int bine__await(bine *rt, bine__waiters *among, int64_t deadline);
-/* The same; whoever serves the line finds `what` in the wait. */
-int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *what);
+ * meanwhile; `what` is as bine__park() has it. BINE_OK, BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT,
+ * BINE_ENOMEM. The caller looks whether what it waits for has come before it calls, and again after. */
+int bine__await(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
 /* Makes `status` of one of the above the message of `call`. Returns it. */
 int bine__explain_wait(const char *call, int status);

@@ -149,7 +149,7 @@ void bine__python_run(bine__micro *micro);
 void bine__python_ended(bine__micro *micro);
 /* Before the end, GIL held: reports every error that nobody took. */
 void bine__python_report_failed(bine *rt);
-/* GIL held: logs those that live, what is to be said of them, and their stacks. */
+/* GIL held: logs those that live, what is to be said of them, what they wait for, and their stacks. */
 void bine__python_report_survivors(bine *rt, const char *what);
 /* Before the interpreter is left behind, GIL held: flushes standard output and error. */
 void bine__python_flush(void);

@@ -64,11 +64,6 @@ int bine__may_wait(bine *rt)
     return BINE_ECANCELED;
 }
 
-int bine__await(bine *rt, bine__waiters *among, int64_t deadline)
-{
-    return bine__await_with(rt, among, deadline, NULL);
-}
-
 int bine__park_status(bine *rt, bine__outcome outcome)
 {
     switch (outcome) {
@@ -83,7 +78,7 @@ int bine__park_status(bine *rt, bine__outcome outcome)
     }
 }
 
-int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *what)
+int bine__await(bine *rt, bine__waiters *among, int64_t deadline, void *what)
 {
     int status = bine__may_wait(rt);
 

@@ -39,6 +39,14 @@ static void unlist(bine_deferred *d)
     bine__deferred_let_go(d);
 }
 
+bool bine__deferreds_expected(const bine *rt)
+{
+    for (const bine_deferred *d = rt->deferreds; d != NULL; d = d->older)
+        if (d->kind == &bine__plain && d->settled.state == BINE__PENDING && d->line.first != NULL)
+            return true;
+    return false;
+}
+
 /* ---- rejections that nobody takes ---- */
 
 typedef struct report {
@@ -222,7 +230,7 @@ static void cancel_plain(bine_deferred *d)
     atomic_store(&d->cancelled, true);
 }
 
-const bine__kind bine__plain = {.cancel = cancel_plain};
+const bine__kind bine__plain = {.cancel = cancel_plain, .name = "a result of the host's"};
 
 bine_deferred *bine__deferred_alloc(bine *rt, const bine__kind *kind, size_t size, bool work)
 {
@@ -467,8 +475,21 @@ int bine_deferred_timeout(bine_deferred *d, int64_t ns)
 
 /* ---- waiting ---- */
 
+typedef struct awaited {
+    bine__describe describe; /* first */
+    const bine_deferred *deferred;
+} awaited;
+
+static PyObject *describe(const void *what)
+{
+    const awaited *a = what;
+
+    return PyUnicode_FromString(a->deferred->kind->name);
+}
+
 int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
 {
+    awaited what = {describe, d};
     int64_t deadline;
     int status = BINE_OK;
 
@@ -478,7 +499,7 @@ int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
         return BINE_OK;
     deadline = bine__deadline(d->rt, timeout_ns);
     while (status == BINE_OK && d->settled.state == BINE__PENDING)
-        status = bine__await(d->rt, &d->line, deadline);
+        status = bine__await(d->rt, &d->line, deadline, &what);
     if (d->settled.state != BINE__PENDING && status == BINE_ETIMEDOUT)
         status = BINE_OK; /* both at once: the result counts */
     return status;
@@ -486,13 +507,14 @@ int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)
 
 void bine__deferred_stop(bine_deferred *d)
 {
+    awaited what = {describe, d};
     bool told = false;
 
     if (bine_deferred_cancel(d) != BINE_OK)
         return;
     /* Where others come before the end (steps, groups), being told once more to end is enough. */
     while (d->settled.state == BINE__PENDING && !told)
-        told = bine__park(d->rt, &d->line, BINE__NEVER, NULL) == BINE__INTERRUPTED && d->kind->source != NULL;
+        told = bine__park(d->rt, &d->line, BINE__NEVER, &what) == BINE__INTERRUPTED && d->kind->source != NULL;
 }
 
 static int read_result(bine_deferred *d, bine_value **out)

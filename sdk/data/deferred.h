@@ -23,6 +23,7 @@ typedef struct bine__kind {
     void (*cancel)(bine_deferred *d);
     /* The index-th of those that it waits for, NULL past the last. NULL: it waits for none. */
     bine_deferred *(*source)(bine_deferred *d, size_t index);
+    const char *name; /* what is waited for, in words */
 } bine__kind;
 
 /* First in the block of every kind. */
@@ -97,6 +98,9 @@ bool bine__deferred_shared(const bine_deferred *d, const bine__waiter *waiter);
 
 /* Whether `d` waits, by whatever way, for `target`. */
 bool bine__depends(bine_deferred *d, bine_deferred *target);
+
+/* Whether somebody waits for a deferred that its resolver, in whoever's hands, may settle yet. */
+bool bine__deferreds_expected(const bine *rt);
 
 /* What a step was given: valid inside the step. */
 const bine__result *bine__step_input(bine_step *step);

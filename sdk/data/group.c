@@ -170,7 +170,7 @@ static bine_deferred *source(bine_deferred *base, size_t index)
     return index < g->count ? g->members[index].deferred : NULL;
 }
 
-static const bine__kind several = {.cancel = cancel, .source = source};
+static const bine__kind several = {.cancel = cancel, .source = source, .name = "several deferreds"};
 
 /* ---- making one ---- */
 

@@ -11,6 +11,7 @@
 
 /* One that waits with a value to give, or for one. */
 typedef struct exchange {
+    bine__describe describe;
     bine_value *value;
     bool done;
 } exchange;
@@ -302,10 +303,22 @@ int bine_try_put(bine_writer *w, bine_value *value)
     return status == BINE_OK ? BINE_OK : put_failed("bine_try_put", status, value);
 }
 
+static PyObject *describe_put(const void *what)
+{
+    (void)what;
+    return PyUnicode_FromString("room in a pipe");
+}
+
+static PyObject *describe_get(const void *what)
+{
+    (void)what;
+    return PyUnicode_FromString("a value from a pipe");
+}
+
 /* Waits in `line` until served. BINE_OK: served, or something has changed: look again. */
 static int wait_in(pipe_block *p, bine__waiters *line, exchange *x, int64_t deadline)
 {
-    int status = bine__await_with(p->rt, line, deadline, x);
+    int status = bine__await(p->rt, line, deadline, x);
 
     return x->done ? BINE_OK : status; /* served at the last moment counts */
 }
@@ -313,7 +326,7 @@ static int wait_in(pipe_block *p, bine__waiters *line, exchange *x, int64_t dead
 int bine_put(bine_writer *w, bine_value *value, int64_t timeout_ns)
 {
     pipe_block *p = of_writer(w);
-    exchange x = {.value = value};
+    exchange x = {describe_put, value, false};
     int64_t deadline;
     int status = check_put(w, value, "bine_put");
 
@@ -482,7 +495,7 @@ static int wait_hungry(pipe_block *p, exchange *x, int64_t deadline)
 int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value)
 {
     pipe_block *p = of_reader(r);
-    exchange x = {0};
+    exchange x = {.describe = describe_get};
     int64_t deadline;
     int status;
 

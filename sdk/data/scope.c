@@ -377,7 +377,7 @@ static void cancel_closer(bine_deferred *d)
     bine__scope_stop(((closer *)(void *)d)->scope);
 }
 
-static const bine__kind closing = {.cancel = cancel_closer};
+static const bine__kind closing = {.cancel = cancel_closer, .name = "the end of a scope"};
 
 static int add_closer(bine_scope *scope, bine_deferred **out)
 {

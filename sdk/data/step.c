@@ -223,7 +223,7 @@ static bine_deferred *source(bine_deferred *base, size_t index)
     return index == 0 ? ((derived *)(void *)base)->source : NULL;
 }
 
-static const bine__kind following = {.cancel = cancel, .source = source};
+static const bine__kind following = {.cancel = cancel, .source = source, .name = "what a step makes of a result"};
 
 /* ---- attaching ---- */
 

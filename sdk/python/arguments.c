@@ -16,7 +16,7 @@ int bine__arguments(const char *method, const char *const *names, Py_ssize_t cou
 {
     Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
 
-    if (nargs > count) {
+    if (nargs + named > count) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most %zd argument%s (%zd given)", method, count,
                      count == 1 ? "" : "s", nargs + named);
         return -1;

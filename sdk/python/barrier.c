@@ -104,7 +104,7 @@ static PyObject *complete(barrier_object *self)
 /* Waits for the rest of the round. */
 static PyObject *wait_for_rest(barrier_object *self, int64_t ns)
 {
-    bine__want want = {.line = &self->line, .timeout_ns = ns, .strict = true};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->line, .timeout_ns = ns, .strict = true};
     Py_ssize_t index = self->waiting++;
     PyObject *broken = NULL;
     int status = ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, &broken);

@@ -48,7 +48,7 @@ static bool is_held(const condition_object *self, const char *what)
  * exception; the lock is held again, whichever. */
 static int wait_once(condition_object *self, int64_t timeout_ns)
 {
-    bine__want want = {.line = &self->line, .timeout_ns = timeout_ns, .strict = true};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->line, .timeout_ns = timeout_ns, .strict = true};
     PyObject *raised = NULL;
     size_t count = bine__lock_let_go(self->lock);
     int status = timeout_ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, NULL);

@@ -14,7 +14,7 @@ typedef struct event_object {
 
 static PyObject *event_wait(event_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    bine__want want = {.line = &self->line, .strict = true};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->line, .strict = true};
     int status = BINE_OK;
 
     if (bine__timeout_argument(args, nargs, kwnames, "wait", &want.timeout_ns) != 0)

@@ -149,6 +149,13 @@ void bine__line_serve_all(bine__line *line)
 
 /* ---- waiting as a micro-thread ---- */
 
+static PyObject *describe(const void *what)
+{
+    const bine__ticket *t = what;
+
+    return PyObject_Repr(t->thing);
+}
+
 /* One stretch of the wait: BINE_OK to look again. */
 static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 {
@@ -162,7 +169,11 @@ static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 
 static int wait_as_micro(bine *rt, const bine__want *want, PyObject **object)
 {
-    bine__ticket t = {.micro = rt->current, .who = rt->current->id, .object = Py_XNewRef(want->object)};
+    bine__ticket t = {.describe = describe,
+                      .thing = want->thing,
+                      .micro = rt->current,
+                      .who = rt->current->id,
+                      .object = Py_XNewRef(want->object)};
     int64_t deadline = bine__deadline(rt, want->timeout_ns);
     int status = BINE_OK;
 
@@ -254,18 +265,11 @@ static int wait_as_thread(const bine__want *want, PyObject **object)
 
 /* ---- which of both ---- */
 
-static bool other_threads_exist(void)
-{
-    PyThreadState *first = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-
-    return first != NULL && PyThreadState_Next(first) != NULL;
-}
-
 /* The runtime's own thread, where no micro-thread can be suspended. CPython would block it; here it does so only if
  * that cannot be for ever, nor for a micro-thread. */
 static int wait_as_owner(bine *rt, int why, const bine__want *want, PyObject **object)
 {
-    if (rt->python->rt != NULL && (want->strict || want->held_by_micro || !other_threads_exist())) {
+    if (rt->python->rt != NULL && (want->strict || want->held_by_micro || !bine__other_threads_exist())) {
         bine__raise_status(rt, why, NULL);
         return why;
     }

@@ -10,6 +10,8 @@
 
 /* One that waits. A micro-thread's lies on its stack, an OS thread's on the heap. */
 typedef struct bine__ticket {
+    bine__describe describe; /* first, see bine__wait.what */
+    PyObject *thing;         /* borrowed */
     struct bine__line *line; /* NULL: in none, or served */
     struct bine__ticket *next;
     struct bine__ticket *before;
@@ -29,6 +31,7 @@ typedef struct bine__line {
 
 /* What somebody waits for, and how. */
 typedef struct bine__want {
+    PyObject *thing; /* whose line it is; the caller has a hold on it */
     bine__line *line;
     int64_t timeout_ns; /* negative: no limit. By the runtime's clock for a micro-thread */
     PyObject *object;   /* what it brings (borrowed), or NULL */

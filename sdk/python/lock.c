@@ -40,7 +40,7 @@ static void hand_over(lock_object *self)
 /* Takes it, waiting if need be: BINE_OK, BINE_ETIMEDOUT, or a status with an exception. */
 static int acquire(lock_object *self, int64_t timeout_ns, bool stubborn)
 {
-    bine__want want = {.line = &self->line,
+    bine__want want = {.thing = (PyObject *)self, .line = &self->line,
                        .timeout_ns = timeout_ns,
                        .stubborn = stubborn,
                        .held_by_micro = self->by_micro};

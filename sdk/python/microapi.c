@@ -95,7 +95,7 @@ static int rest(const char *call, int64_t deadline, bool sleeps)
     int status = bine__may_wait(rt);
 
     while (status == BINE_OK && sleeps)
-        status = bine__await(rt, NULL, deadline);
+        status = bine__await(rt, NULL, deadline, NULL);
     if (status == BINE_OK) {
         bine__yield(rt);
         status = rt->current->pending == 0 || bine__python_interrupted(rt) == 0 ? BINE_OK : BINE_ECANCELED;
@@ -248,7 +248,7 @@ static void cancel_ending(bine_deferred *d)
     bine__micro_cancel(&((ending *)(void *)d)->micro->core);
 }
 
-static const bine__kind ending_kind = {.cancel = cancel_ending};
+static const bine__kind ending_kind = {.cancel = cancel_ending, .name = "the end of a micro-thread"};
 
 bine__result bine__micro_outcome(bine_micro *micro, bool as_object)
 {

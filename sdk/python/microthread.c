@@ -628,8 +628,24 @@ static PyObject *outcome(bine_micro *self)
     return NULL;
 }
 
+typedef struct joining {
+    bine__describe describe; /* first */
+    bine_micro *target;
+} joining;
+
+static PyObject *describe_join(const void *what)
+{
+    const joining *j = what;
+    PyObject *name = bine__micro_name(j->target);
+    PyObject *text = name == NULL ? NULL : PyUnicode_FromFormat("the end of '%U'", name);
+
+    Py_XDECREF(name);
+    return text;
+}
+
 int bine__micro_await_end(bine_micro *self, int64_t timeout_ns)
 {
+    joining what = {describe_join, self};
     bine *rt = bine__here;
     int64_t deadline;
     int status = BINE_OK;
@@ -647,7 +663,7 @@ int bine__micro_await_end(bine_micro *self, int64_t timeout_ns)
     deadline = bine__deadline(rt, timeout_ns);
     Py_INCREF(self);
     while (status == BINE_OK && !self->core.done)
-        status = bine__await(rt, &self->joiners, deadline);
+        status = bine__await(rt, &self->joiners, deadline, &what);
     if (status == BINE_ETIMEDOUT && self->core.done)
         status = BINE_OK;
     Py_DECREF(self);

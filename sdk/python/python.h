@@ -152,6 +152,11 @@ PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs);
  * already. At open. 0, or -1 with an exception. */
 int bine__replace_threads(bine *rt);
 
+/* ---- idle.c ---- */
+
+/* Whether another thread than the calling one has to do with the interpreter. */
+bool bine__other_threads_exist(void);
+
 /* ---- tracing.c ---- */
 
 /* The trace and profile functions that one spawned now inherits, into *tracers (zeros; owned by the caller

@@ -64,10 +64,10 @@ static bool is_full(const queue_object *self)
 
 /* ---- errors ---- */
 
-/* queue.Full or queue.Empty; they live in a module that is imported when it comes to that. Returns NULL. */
-static PyObject *raise_from_queue(const char *name)
+/* An exception of the standard queues; they live in modules that are imported when it comes to that. Returns NULL. */
+static PyObject *raise_from(const char *module, const char *name)
 {
-    PyObject *queue = PyImport_ImportModule("queue");
+    PyObject *queue = PyImport_ImportModule(module);
     PyObject *error = queue == NULL ? NULL : PyObject_GetAttrString(queue, name);
 
     if (error != NULL)
@@ -109,7 +109,7 @@ static PyObject *put_done(queue_object *self)
 
 static PyObject *put(queue_object *self, PyObject *item, int64_t ns)
 {
-    bine__want want = {.line = &self->putters, .timeout_ns = ns, .object = item, .strict = !self->simple};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->putters, .timeout_ns = ns, .object = item, .strict = !self->simple};
     int status;
 
     if (self->getters.first != NULL) {
@@ -123,16 +123,16 @@ static PyObject *put(queue_object *self, PyObject *item, int64_t ns)
         return put_done(self);
     }
     if (ns == 0)
-        return raise_from_queue("Full");
+        return raise_from("queue", "Full");
     status = bine__line_wait(&want, NULL);
     if (status == BINE_OK)
         Py_RETURN_NONE; /* who made room has counted it */
-    return status == BINE_ETIMEDOUT ? raise_from_queue("Full") : NULL;
+    return status == BINE_ETIMEDOUT ? raise_from("queue", "Full") : NULL;
 }
 
 static PyObject *get(queue_object *self, int64_t ns)
 {
-    bine__want want = {.line = &self->getters, .timeout_ns = ns, .strict = !self->simple};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->getters, .timeout_ns = ns, .strict = !self->simple};
     PyObject *item;
     int status;
 
@@ -145,11 +145,11 @@ static PyObject *get(queue_object *self, int64_t ns)
         return item;
     }
     if (ns == 0)
-        return raise_from_queue("Empty");
+        return raise_from("_queue", "Empty");
     status = bine__line_wait(&want, &item);
     if (status == BINE_OK)
         return item;
-    return status == BINE_ETIMEDOUT ? raise_from_queue("Empty") : NULL;
+    return status == BINE_ETIMEDOUT ? raise_from("_queue", "Empty") : NULL;
 }
 
 static PyObject *queue_put(queue_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -245,7 +245,7 @@ static PyObject *queue_task_done(queue_object *self, PyObject *unused)
 
 static PyObject *queue_join(queue_object *self, PyObject *unused)
 {
-    bine__want want = {.line = &self->joiners, .timeout_ns = -1, .strict = true};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->joiners, .timeout_ns = -1, .strict = true};
     int status = BINE_OK;
 
     (void)unused;

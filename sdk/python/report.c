@@ -689,30 +689,3 @@ void bine__python_end_callback(bine *rt, const char *what)
     if (PyErr_Occurred() != NULL)
         bine__python_log_exception(rt, what);
 }
-
-static void log_frame(bine *rt, PyFrameObject *frame)
-{
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    const char *file = utf8(code->co_filename);
-    const char *function = utf8(code->co_qualname);
-
-    bine__log(rt, BINE_LOG_WARNING, "  File \"%s\", line %d, in %s", file != NULL ? file : "?",
-              PyFrame_GetLineNumber(frame), function != NULL ? function : "?");
-    Py_DECREF(code);
-}
-
-void bine__python_report_survivors(bine *rt, const char *what)
-{
-    for (bine__micro *core = rt->oldest; core != NULL; core = core->newer) {
-        bine_micro *micro = bine__of_core(core);
-        PyObject *frames = bine__micro_stack(micro);
-        PyObject *name = bine__micro_name(micro);
-
-        bine__log(rt, BINE_LOG_WARNING, "micro-thread '%s' %s:", utf8(name) != NULL ? utf8(name) : "?", what);
-        for (Py_ssize_t i = 0; frames != NULL && i < PyList_GET_SIZE(frames); i++)
-            log_frame(rt, (PyFrameObject *)PyList_GET_ITEM(frames, i));
-        PyErr_Clear();
-        Py_XDECREF(name);
-        Py_XDECREF(frames);
-    }
-}

@@ -187,20 +187,27 @@ static PyObject *scope_enter(scope_object *self, PyObject *unused)
     return Py_NewRef((PyObject *)self);
 }
 
+static PyObject *describe_children(const void *unused)
+{
+    (void)unused;
+    return PyUnicode_FromString("the children of its scope");
+}
+
 /* Waits for all children. When that is cut short, they are cancelled, and then nothing cuts it short
  * any more. Returns why it was: BINE_OK, or a status. */
 static int await_children(bine *rt, bine_scope *scope)
 {
+    bine__describe what = describe_children;
     int status = BINE_OK;
 
     while (status == BINE_OK && scope->alive > 0 && !scope->cancelled)
-        status = bine__await(rt, &scope->waiting, BINE__NEVER);
+        status = bine__await(rt, &scope->waiting, BINE__NEVER, &what);
     if (status != BINE_OK && scope->cancelled)
         status = BINE_OK; /* by itself */
     else if (status != BINE_OK)
         bine__scope_stop(scope);
     while (scope->alive > 0 && bine__can_wait(rt) != BINE_EMICRO && bine__can_wait(rt) != BINE_EBUSY)
-        bine__park(rt, &scope->waiting, BINE__NEVER, NULL);
+        bine__park(rt, &scope->waiting, BINE__NEVER, &what);
     return status;
 }
 

@@ -55,7 +55,7 @@ static int parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int
 static PyObject *semaphore_acquire(semaphore_object *self, PyObject *const *args, Py_ssize_t nargs,
                                    PyObject *kwnames)
 {
-    bine__want want = {.line = &self->line, .strict = true};
+    bine__want want = {.thing = (PyObject *)self, .line = &self->line, .strict = true};
     int status;
 
     if (parse(args, nargs, kwnames, &want.timeout_ns) != 0)

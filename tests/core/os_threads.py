@@ -99,9 +99,11 @@ def test_sleep_on_a_thread_is_refused():
 
 
 def test_join_on_a_thread_is_refused():
-    t = bine.spawn(bine.sleep, 1)
+    end = bine.Event()
+    t = bine.spawn(end.wait)
     error = on_a_thread(t.join)
     assert isinstance(error, bine.NotInMicroThread), repr(error)
+    end.set()
     t.join()
 
 
@@ -154,10 +156,12 @@ def test_host_functions_on_a_thread_are_refused():
 
 
 def test_looking_at_one_from_a_thread_is_fine():
-    t = bine.spawn(bine.sleep, 1)
+    end = bine.Event()
+    t = bine.spawn(end.wait)
     t.name = "fred"
     bine.pause()
     assert on_a_thread(lambda: (t.done, t.name, repr(t))) == (False, "fred", "<bine.MicroThread 'fred' waiting>")
+    end.set()
     t.join()
     assert on_a_thread(lambda: t.done) is True
 

@@ -597,7 +597,7 @@ static void abandon_with_threads(const char *daemon)
              "bine.sleep(1000)\n",
              daemon);
     start_script(rt, source);
-    settle(rt);
+    settle_threads(rt);
     CHECK_OK(bine_close_abandon(rt));
     CHECK_STR(printed(), "unflushed");
 }
