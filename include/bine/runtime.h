@@ -138,13 +138,14 @@ typedef enum bine_idle {
     BINE_IDLE_BUSY,    /* something is ready: tick */
     BINE_IDLE_DONE,    /* no micro-thread lives */
     BINE_IDLE_TIME,    /* the next timer comes */
-    BINE_IDLE_OUTSIDE, /* a result of the host's, another Python thread, a signal handler of a script's may come */
+    BINE_IDLE_OUTSIDE, /* a result of the host's, another Python thread, a signal handler of a script's may
+                          come */
     BINE_IDLE_DEADLOCK /* the micro-threads wait for each other, or for what nobody is left to bring */
 } bine_idle;
 
-/* Tells which. A host that means to end the wait itself, by spawning, putting or posting, knows more than this call.
- * `report`, when it is not NULL, gets a new text: each micro-thread, what it waits for, its stack. BINE_EINVAL: why is
- * NULL. BINE_ENOMEM. Thread: owner. */
+/* Tells which. A host that means to end the wait itself, by spawning, putting or posting, knows more than
+ * this call. `report`, when it is not NULL, gets a new text: each micro-thread, what it waits for, its stack.
+ * BINE_EINVAL: why is NULL. BINE_ENOMEM. Thread: owner. */
 BINE_API int bine_why_idle(bine *rt, bine_idle *why, bine_value **report);
 
 /* Begins the end: spawns are refused, and bine.Exit is raised in every micro-thread where it

@@ -86,7 +86,8 @@ typedef struct bine__waiters {
     bine__waiter *last;
 } bine__waiters;
 
-/* Puts into words what is waited for; first in what bine__wait.what points to. New, or NULL with an exception. */
+/* Puts into words what is waited for; first in what bine__wait.what points to. New, or NULL with an
+ * exception. */
 typedef PyObject *(*bine__describe)(const void *what);
 
 /* A micro-thread's wait; lives on the waiting stack. */
@@ -114,8 +115,8 @@ int bine__can_wait(bine *rt);
      !bine__is_tracing((rt)->tstate))
 
 /* Suspends the running micro-thread until it is woken, the runtime's clock reaches `deadline` or
- * something is pending. Only after bine__can_wait(). `among` may be NULL. Whoever serves it finds `what` (may be
- * NULL, see bine__wait) in the wait. */
+ * something is pending. Only after bine__can_wait(). `among` may be NULL. Whoever serves it finds `what` (may
+ * be NULL, see bine__wait) in the wait. */
 bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
 /* Stands last in line; leaves it (no effect when in none). */
@@ -129,7 +130,8 @@ void bine__wake_all(bine__waiters *among);
 /* Wakes one that is parked in no line, on `what`; no effect when it is not. */
 void bine__micro_wake(bine__micro *micro, const void *what);
 
-/* What a park came to: BINE_OK to look again, BINE_ETIMEDOUT, BINE_ECANCELED, BINE_ENOMEM. Sees to signals. */
+/* What a park came to: BINE_OK to look again, BINE_ETIMEDOUT, BINE_ECANCELED, BINE_ENOMEM. Sees to signals.
+ */
 int bine__park_status(bine *rt, bine__outcome outcome);
 
 /* Gives the others a turn. Only after bine__can_wait(). */
@@ -141,8 +143,9 @@ void bine__yield(bine *rt);
 int bine__may_wait(bine *rt);
 
 /* Suspends the running micro-thread until `among` (NULL: nothing) is woken, seeing to signals
- * meanwhile; `what` is as bine__park() has it. BINE_OK, BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED, BINE_ETIMEDOUT,
- * BINE_ENOMEM. The caller looks whether what it waits for has come before it calls, and again after. */
+ * meanwhile; `what` is as bine__park() has it. BINE_OK, BINE_EMICRO, BINE_EBUSY, BINE_ECANCELED,
+ * BINE_ETIMEDOUT, BINE_ENOMEM. The caller looks whether what it waits for has come before it calls, and again
+ * after. */
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
 /* Makes `status` of one of the above the message of `call`. Returns it. */

@@ -514,7 +514,8 @@ void bine__deferred_stop(bine_deferred *d)
         return;
     /* Where others come before the end (steps, groups), being told once more to end is enough. */
     while (d->settled.state == BINE__PENDING && !told)
-        told = bine__park(d->rt, &d->line, BINE__NEVER, &what) == BINE__INTERRUPTED && d->kind->source != NULL;
+        told = bine__park(d->rt, &d->line, BINE__NEVER, &what) == BINE__INTERRUPTED &&
+               d->kind->source != NULL;
 }
 
 static int read_result(bine_deferred *d, bine_value **out)

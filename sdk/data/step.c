@@ -223,7 +223,8 @@ static bine_deferred *source(bine_deferred *base, size_t index)
     return index == 0 ? ((derived *)(void *)base)->source : NULL;
 }
 
-static const bine__kind following = {.cancel = cancel, .source = source, .name = "what a step makes of a result"};
+static const bine__kind following = {
+    .cancel = cancel, .source = source, .name = "what a step makes of a result"};
 
 /* ---- attaching ---- */
 

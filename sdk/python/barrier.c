@@ -33,7 +33,8 @@ static PyObject *barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return NULL;
     }
     if (action != Py_None && !PyCallable_Check(action)) {
-        PyErr_Format(PyExc_TypeError, "action must be a function or None, not %.100s", Py_TYPE(action)->tp_name);
+        PyErr_Format(PyExc_TypeError, "action must be a function or None, not %.100s",
+                     Py_TYPE(action)->tp_name);
         return NULL;
     }
     if (bine__seconds(timeout, "timeout", true, &ns) != 0)
@@ -124,7 +125,8 @@ static PyObject *wait_for_rest(barrier_object *self, int64_t ns)
     return raise_broken();
 }
 
-static PyObject *barrier_wait(barrier_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *barrier_wait(barrier_object *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
 {
     int64_t ns;
     PyObject *result;
@@ -173,12 +175,14 @@ static PyMethodDef barrier_methods[] = {
     {"reset", (PyCFunction)barrier_reset, METH_NOARGS,
      PyDoc_STR("reset($self, /)\n--\n\nAs new. Those that wait get threading.BrokenBarrierError.")},
     {"abort", (PyCFunction)barrier_abort, METH_NOARGS,
-     PyDoc_STR("abort($self, /)\n--\n\nBreak it: those that wait, or will, get threading.BrokenBarrierError.")},
+     PyDoc_STR(
+         "abort($self, /)\n--\n\nBreak it: those that wait, or will, get threading.BrokenBarrierError.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef barrier_members[] = {
-    {"parties", T_PYSSIZET, offsetof(barrier_object, parties), READONLY, PyDoc_STR("How many wait for each other.")},
+    {"parties", T_PYSSIZET, offsetof(barrier_object, parties), READONLY,
+     PyDoc_STR("How many wait for each other.")},
     {"n_waiting", T_PYSSIZET, offsetof(barrier_object, waiting), READONLY, PyDoc_STR("How many wait now.")},
     {"broken", T_BOOL, offsetof(barrier_object, broken), READONLY, PyDoc_STR("Whether it is broken.")},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(barrier_object, weakrefs), READONLY, NULL},
@@ -211,9 +215,8 @@ static void barrier_dealloc(barrier_object *self)
 }
 
 static PyType_Slot barrier_slots[] = {
-    {Py_tp_doc,
-     (void *)PyDoc_STR("Barrier(parties, action=None, timeout=None)\n--\n\n"
-                       "A place where `parties` of them wait for each other, again and again.")},
+    {Py_tp_doc, (void *)PyDoc_STR("Barrier(parties, action=None, timeout=None)\n--\n\n"
+                                  "A place where `parties` of them wait for each other, again and again.")},
     {Py_tp_new, barrier_new},
     {Py_tp_traverse, barrier_traverse},
     {Py_tp_clear, barrier_clear},

@@ -29,7 +29,8 @@ static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     self = (condition_object *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    self->lock = lock != Py_None ? Py_NewRef(lock) : PyObject_CallNoArgs((PyObject *)bine__python_now->rlock_type);
+    self->lock = lock != Py_None ? Py_NewRef(lock)
+                                 : PyObject_CallNoArgs((PyObject *)bine__python_now->rlock_type);
     if (self->lock == NULL)
         Py_CLEAR(self);
     return (PyObject *)self;
@@ -44,11 +45,12 @@ static bool is_held(const condition_object *self, const char *what)
     return false;
 }
 
-/* Waits without the lock until it is notified, or the time is over. BINE_OK, BINE_ETIMEDOUT or another with an
- * exception; the lock is held again, whichever. */
+/* Waits without the lock until it is notified, or the time is over. BINE_OK, BINE_ETIMEDOUT or another with
+ * an exception; the lock is held again, whichever. */
 static int wait_once(condition_object *self, int64_t timeout_ns)
 {
-    bine__want want = {.thing = (PyObject *)self, .line = &self->line, .timeout_ns = timeout_ns, .strict = true};
+    bine__want want = {
+        .thing = (PyObject *)self, .line = &self->line, .timeout_ns = timeout_ns, .strict = true};
     PyObject *raised = NULL;
     size_t count = bine__lock_let_go(self->lock);
     int status = timeout_ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, NULL);
@@ -63,7 +65,8 @@ static int wait_once(condition_object *self, int64_t timeout_ns)
     return status;
 }
 
-static PyObject *condition_wait(condition_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *condition_wait(condition_object *self, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames)
 {
     int64_t ns;
     int status;
@@ -201,7 +204,8 @@ static PyMethodDef condition_methods[] = {
      PyDoc_STR("notify_all($self, /)\n--\n\nHave all that wait go on.")},
     {"acquire", (PyCFunction)(void (*)(void))condition_acquire, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("acquire($self, /, blocking=True, timeout=-1)\n--\n\nTake the lock.")},
-    {"release", (PyCFunction)condition_release, METH_NOARGS, PyDoc_STR("release($self, /)\n--\n\nFree the lock.")},
+    {"release", (PyCFunction)condition_release, METH_NOARGS,
+     PyDoc_STR("release($self, /)\n--\n\nFree the lock.")},
     {"__enter__", (PyCFunction)(void (*)(void))condition_acquire, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("__enter__($self, /)\n--\n\nacquire().")},
     {"__exit__", (PyCFunction)(void (*)(void))condition_exit, METH_FASTCALL,
@@ -235,10 +239,10 @@ static void condition_dealloc(condition_object *self)
 }
 
 static PyType_Slot condition_slots[] = {
-    {Py_tp_doc,
-     (void *)PyDoc_STR("Condition(lock=None)\n--\n\n"
-                       "Waits for news of what a Lock or RLock guards, a new RLock without one; served in the\n"
-                       "order they came.")},
+    {Py_tp_doc, (void *)PyDoc_STR(
+                    "Condition(lock=None)\n--\n\n"
+                    "Waits for news of what a Lock or RLock guards, a new RLock without one; served in the\n"
+                    "order they came.")},
     {Py_tp_new, condition_new},
     {Py_tp_traverse, condition_traverse},
     {Py_tp_dealloc, condition_dealloc},

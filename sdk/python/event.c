@@ -60,7 +60,8 @@ static PyMethodDef event_methods[] = {
     {"set", (PyCFunction)event_set, METH_NOARGS,
      PyDoc_STR("set($self, /)\n--\n\nSet the flag; all that wait go on. On any thread.")},
     {"clear", (PyCFunction)event_clear, METH_NOARGS, PyDoc_STR("clear($self, /)\n--\n\nTake the flag back.")},
-    {"is_set", (PyCFunction)event_is_set, METH_NOARGS, PyDoc_STR("is_set($self, /)\n--\n\nWhether it is set.")},
+    {"is_set", (PyCFunction)event_is_set, METH_NOARGS,
+     PyDoc_STR("is_set($self, /)\n--\n\nWhether it is set.")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,6 @@
-/* How micro-threads are threads to Python's own modules: _thread and threading get the SDK's locks, and an identity for
- * each micro-thread. What is built on them (Condition, Event, queue.Queue, the import lock, concurrent.futures)
- * follows by itself.
+/* How micro-threads are threads to Python's own modules: _thread and threading get the SDK's locks, and an
+ * identity for each micro-thread. What is built on them (Condition, Event, queue.Queue, the import lock,
+ * concurrent.futures) follows by itself.
  *
  * The main script has the identity of the thread that runs it: it is threading.main_thread(). All other
  * micro-threads have their own numbers, which no OS thread has. */

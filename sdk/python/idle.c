@@ -58,7 +58,8 @@ static PyObject *headline(bine_micro *micro, const char *said)
 static PyObject *describe_micro(bine_micro *micro, const char *said)
 {
     PyObject *lines = PyList_New(0);
-    PyObject *frames = lines == NULL || append(lines, headline(micro, said)) != 0 ? NULL : bine__micro_stack(micro);
+    PyObject *frames = lines == NULL || append(lines, headline(micro, said)) != 0 ? NULL
+                                                                                  : bine__micro_stack(micro);
     bool lost = frames == NULL;
 
     for (Py_ssize_t i = 0; !lost && i < PyList_GET_SIZE(frames); i++)

@@ -1,5 +1,6 @@
-/* The parts of module bine that are written in Python: sdk/python/lib/, compiled when they are first needed. Each runs in
- * a namespace of its own, with module bine's names and a few calls of C that are for it alone. */
+/* The parts of module bine that are written in Python: sdk/python/lib/, compiled when they are first needed.
+ * Each runs in a namespace of its own, with module bine's names and a few calls of C that are for it alone.
+ */
 #include "python/library.h"
 
 #include "python/microthread.h"
@@ -52,6 +53,7 @@ static PyMethodDef calls[] = {
     {"wait_for_end", (PyCFunction)(void (*)(void))wait_for_end, METH_FASTCALL, NULL},
     {"main", main_micro, METH_NOARGS, NULL},
     {"can_wait", can_wait, METH_NOARGS, NULL},
+    {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

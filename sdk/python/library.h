@@ -21,9 +21,12 @@ PyObject *bine__library(struct bine__python *py, const char *part);
 PyObject *bine__library_call(const char *part, const char *name, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames);
 
-/* on_import(name, function): has function(module) called when module `name` has been imported, or now when it has
- * been. See onimport.c. */
+/* on_import(name, function): has function(module) called whenever module `name` has been imported, and now
+ * when it has been. See onimport.c. */
 PyObject *bine__on_import(PyObject *unused, PyObject *args);
+
+/* See queue.c. */
+PyObject *bine__give_queue(PyObject *unused, PyObject *module);
 
 /* Has imports looked at. At open. 0, or -1 with an exception. */
 int bine__watch_imports(void);

@@ -156,15 +156,19 @@ static PyObject *describe(const void *what)
     return PyObject_Repr(t->thing);
 }
 
-/* One stretch of the wait: BINE_OK to look again. */
+/* One stretch of the wait: BINE_OK to look again. When it has been served, a signal that came too is left to
+ * the interpreter: its handler's exception comes right after the wait, and not instead. */
 static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 {
     int status = stubborn ? BINE_OK : bine__may_wait(rt); /* which may run Python, and so serve it */
+    bine__outcome outcome;
 
     if (status != BINE_OK || t->served)
         return status;
-    status = bine__park_status(rt, bine__park(rt, NULL, deadline, t));
-    return stubborn && status == BINE_ECANCELED ? BINE_OK : status;
+    outcome = bine__park(rt, NULL, deadline, t);
+    if (t->served || (stubborn && outcome == BINE__INTERRUPTED))
+        return BINE_OK;
+    return bine__park_status(rt, outcome);
 }
 
 static int wait_as_micro(bine *rt, const bine__want *want, PyObject **object)
@@ -235,13 +239,14 @@ static bine__ticket *new_bell_ticket(PyObject *object)
     return t;
 }
 
-/* A thread that ends while it listens, with the interpreter, leaves its ticket behind, and so it is no part of
- * its stack. */
+/* A thread that ends while it listens, with the interpreter, leaves its ticket behind, and so it is no part
+ * of its stack. */
 static int wait_as_thread(const bine__want *want, PyObject **object)
 {
     bine__ticket *t = new_bell_ticket(want->object);
     int64_t now = monotonic_ns();
-    int64_t end = want->timeout_ns < 0 || want->timeout_ns > INT64_MAX - now ? INT64_MAX : now + want->timeout_ns;
+    int64_t end = want->timeout_ns < 0 || want->timeout_ns > INT64_MAX - now ? INT64_MAX
+                                                                             : now + want->timeout_ns;
     int status = BINE_OK;
 
     if (t == NULL) {
@@ -265,8 +270,8 @@ static int wait_as_thread(const bine__want *want, PyObject **object)
 
 /* ---- which of both ---- */
 
-/* The runtime's own thread, where no micro-thread can be suspended. CPython would block it; here it does so only if
- * that cannot be for ever, nor for a micro-thread. */
+/* The runtime's own thread, where no micro-thread can be suspended. CPython would block it; here it does so
+ * only if that cannot be for ever, nor for a micro-thread. */
 static int wait_as_owner(bine *rt, int why, const bine__want *want, PyObject **object)
 {
     if (rt->python->rt != NULL && (want->strict || want->held_by_micro || !bine__other_threads_exist())) {

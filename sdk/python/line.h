@@ -46,14 +46,15 @@ uint64_t bine__who(void);
 /* Whether that is a micro-thread. */
 bool bine__is_micro(void);
 
-/* Waits in line until it is served: BINE_OK, and *object (new, may be NULL) is what it was given, when `object` is
- * not NULL. BINE_ETIMEDOUT. All others with an exception set: cancelled, a signal handler raised, the wait is
- * refused, out of memory. One that was served when something cut it short counts as served. A micro-thread is
- * suspended; an OS thread blocks without the GIL. The runtime's own thread, off a micro-thread, blocks only
- * where CPython would and another Python thread may end it. */
+/* Waits in line until it is served: BINE_OK, and *object (new, may be NULL) is what it was given, when
+ * `object` is not NULL. BINE_ETIMEDOUT. All others with an exception set: cancelled, a signal handler raised,
+ * the wait is refused, out of memory. One that was served when something cut it short counts as served. A
+ * micro-thread is suspended; an OS thread blocks without the GIL. The runtime's own thread, off a
+ * micro-thread, blocks only where CPython would and another Python thread may end it. */
 int bine__line_wait(const bine__want *want, PyObject **object);
 
-/* Serves the first, with `object` (taken, may be NULL): it goes on at its turn. What it had brought: new, or NULL. */
+/* Serves the first, with `object` (taken, may be NULL): it goes on at its turn. What it had brought: new, or
+ * NULL. */
 PyObject *bine__line_serve(bine__line *line, PyObject *object);
 
 /* Serves all, with nothing. */

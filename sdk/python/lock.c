@@ -1,5 +1,5 @@
-/* bine.Lock and bine.RLock, which are also threading's: see identity.c. Let go of, a lock is handed to the one that
- * has waited longest, micro-thread or OS thread: none is passed by. */
+/* bine.Lock and bine.RLock, which are also threading's: see identity.c. Let go of, a lock is handed to the
+ * one that has waited longest, micro-thread or OS thread: none is passed by. */
 #include "python/lock.h"
 
 #include "python/line.h"
@@ -40,7 +40,8 @@ static void hand_over(lock_object *self)
 /* Takes it, waiting if need be: BINE_OK, BINE_ETIMEDOUT, or a status with an exception. */
 static int acquire(lock_object *self, int64_t timeout_ns, bool stubborn)
 {
-    bine__want want = {.thing = (PyObject *)self, .line = &self->line,
+    bine__want want = {.thing = (PyObject *)self,
+                       .line = &self->line,
                        .timeout_ns = timeout_ns,
                        .stubborn = stubborn,
                        .held_by_micro = self->by_micro};
@@ -138,9 +139,9 @@ static void lock_dealloc(lock_object *self)
     Py_DECREF(type);
 }
 
-#define ACQUIRE_DOC(what)                                                                              \
-    PyDoc_STR("acquire($self, /, blocking=True, timeout=-1)\n--\n\n"                                   \
-              "Take the lock, waiting until it is free; True. " what "With blocking=False, or when\n"   \
+#define ACQUIRE_DOC(what)                                                                             \
+    PyDoc_STR("acquire($self, /, blocking=True, timeout=-1)\n--\n\n"                                  \
+              "Take the lock, waiting until it is free; True. " what "With blocking=False, or when\n" \
               "`timeout` seconds are over: False.")
 #define ENTER_DOC PyDoc_STR("__enter__($self, /)\n--\n\nacquire().")
 #define EXIT_DOC PyDoc_STR("__exit__($self, type, value, traceback, /)\n--\n\nrelease().")
@@ -151,7 +152,8 @@ static PyMethodDef lock_methods[] = {
     {"release", (PyCFunction)lock_release, METH_NOARGS,
      PyDoc_STR("release($self, /)\n--\n\n"
                "Free it, whoever has taken it; the one that has waited longest has it then.")},
-    {"locked", (PyCFunction)lock_locked, METH_NOARGS, PyDoc_STR("locked($self, /)\n--\n\nWhether it is taken.")},
+    {"locked", (PyCFunction)lock_locked, METH_NOARGS,
+     PyDoc_STR("locked($self, /)\n--\n\nWhether it is taken.")},
     {"__enter__", (PyCFunction)(void (*)(void))lock_acquire, METH_FASTCALL | METH_KEYWORDS, ENTER_DOC},
     {"__exit__", (PyCFunction)(void (*)(void))lock_exit, METH_FASTCALL, EXIT_DOC},
     {"acquire_lock", (PyCFunction)(void (*)(void))lock_acquire, METH_FASTCALL | METH_KEYWORDS,
@@ -163,7 +165,8 @@ static PyMethodDef lock_methods[] = {
     {"_release_save", (PyCFunction)lock_release, METH_NOARGS,
      PyDoc_STR("_release_save($self, /)\n--\n\nFor threading.Condition: release().")},
     {"_acquire_restore", (PyCFunction)lock_restore, METH_O,
-     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nFor threading.Condition: take it, whatever happens.")},
+     PyDoc_STR(
+         "_acquire_restore($self, state, /)\n--\n\nFor threading.Condition: take it, whatever happens.")},
     {"_at_fork_reinit", (PyCFunction)lock_reinit, METH_NOARGS, REINIT_DOC},
     {NULL, NULL, 0, NULL},
 };
@@ -282,7 +285,8 @@ static PyObject *rlock_repr(lock_object *self)
 {
     return PyUnicode_FromFormat("<%s %s object owner=%llu count=%zu at %p>",
                                 self->owner != 0 ? "locked" : "unlocked", Py_TYPE(self)->tp_name,
-                                (unsigned long long)self->owner, self->owner != 0 ? self->count : 0, (void *)self);
+                                (unsigned long long)self->owner, self->owner != 0 ? self->count : 0,
+                                (void *)self);
 }
 
 static PyMethodDef rlock_methods[] = {
@@ -300,16 +304,18 @@ static PyMethodDef rlock_methods[] = {
     {"_release_save", (PyCFunction)rlock_save, METH_NOARGS,
      PyDoc_STR("_release_save($self, /)\n--\n\nFor threading.Condition: free it; what to get it back with.")},
     {"_acquire_restore", (PyCFunction)rlock_restore, METH_O,
-     PyDoc_STR("_acquire_restore($self, state, /)\n--\n\nFor threading.Condition: take it, whatever happens.")},
+     PyDoc_STR(
+         "_acquire_restore($self, state, /)\n--\n\nFor threading.Condition: take it, whatever happens.")},
     {"_at_fork_reinit", (PyCFunction)lock_reinit, METH_NOARGS, REINIT_DOC},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot rlock_slots[] = {
     {Py_tp_doc,
-     (void *)PyDoc_STR("RLock()\n--\n\n"
-                       "A Lock that its micro-thread or OS thread may take again, and must free as often. It is\n"
-                       "threading.RLock too.")},
+     (void *)PyDoc_STR(
+         "RLock()\n--\n\n"
+         "A Lock that its micro-thread or OS thread may take again, and must free as often. It is\n"
+         "threading.RLock too.")},
     {Py_tp_new, bine__new_plain},
     {Py_tp_dealloc, lock_dealloc},
     {Py_tp_repr, rlock_repr},
@@ -359,9 +365,26 @@ int bine__lock_get_back(PyObject *lock, size_t count)
     return 0;
 }
 
+/* Pickled by reference, it must mean a lock to a python3 too, which has no module bine: multiprocessing sends
+ * threading.Lock to its servers. */
+static int name_as_threads(PyTypeObject *type)
+{
+    PyObject *module = PyUnicode_FromString("_thread");
+    PyObject *name = PyUnicode_FromString("allocate_lock");
+    int status = module == NULL || name == NULL ? -1
+                                                : PyDict_SetItemString(type->tp_dict, "__module__", module);
+
+    if (status == 0)
+        Py_XSETREF(((PyHeapTypeObject *)type)->ht_qualname, Py_NewRef(name));
+    PyType_Modified(type);
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    return status;
+}
+
 int bine__add_lock_types(bine__python *py)
 {
     py->lock_type = bine__add_type(py, &lock_spec);
     py->rlock_type = bine__add_type(py, &rlock_spec);
-    return py->lock_type == NULL || py->rlock_type == NULL ? -1 : 0;
+    return py->lock_type == NULL || py->rlock_type == NULL ? -1 : name_as_threads(py->lock_type);
 }

@@ -1,5 +1,5 @@
-/* What is to be done when a module has been imported: threading's stand-ins and so on are put in place then, and not at
- * open, where each module would cost its time.
+/* What is to be done when a module has been imported: threading's stand-ins and so on are put in place then,
+ * and not at open, where each module would cost its time.
  *
  * importlib loads every module by one function of its own, which this file stands in for. A function in C: it
  * leaves no frame in the tracebacks of imports, from which CPython cuts its own. */
@@ -15,7 +15,7 @@ static void fulfil(PyObject *name, PyObject *module)
     PyObject *function = Py_XNewRef(PyDict_GetItemWithError(wishes, name));
     PyObject *none = NULL;
 
-    if (function != NULL && PyDict_DelItem(wishes, name) == 0)
+    if (function != NULL)
         none = PyObject_CallOneArg(function, module);
     if (PyErr_Occurred())
         PyErr_WriteUnraisable(function);
@@ -49,7 +49,8 @@ PyObject *bine__on_import(PyObject *unused, PyObject *args)
     PyObject *module;
 
     (void)unused;
-    if (!PyArg_ParseTuple(args, "UO:on_import", &name, &function) || PyDict_SetItem(wishes, name, function) != 0)
+    if (!PyArg_ParseTuple(args, "UO:on_import", &name, &function) ||
+        PyDict_SetItem(wishes, name, function) != 0)
         return NULL;
     module = PyDict_GetItemWithError(PyImport_GetModuleDict(), name);
     if (module != NULL)

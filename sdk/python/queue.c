@@ -1,5 +1,6 @@
-/* bine.Queue, shaped like queue.Queue, and bine.SimpleQueue, which is also queue's: see identity.c. An item goes straight
- * to whoever waits for one, in the order they came. */
+/* bine.Queue, shaped like queue.Queue, and bine.SimpleQueue, which is also queue's: see identity.c. An item
+ * goes straight to whoever waits for one, in the order they came. */
+#include "python/library.h"
 #include "python/line.h"
 #include "python/python.h"
 
@@ -12,9 +13,9 @@ typedef struct queue_object {
     size_t items_size;
     size_t head;
     size_t count;
-    Py_ssize_t maxsize;  /* 0 or less: no limit */
-    bine__line getters;  /* while somebody is in it, there is no item */
-    bine__line putters;  /* with their items; while somebody is in it, there is no room */
+    Py_ssize_t maxsize; /* 0 or less: no limit */
+    bine__line getters; /* while somebody is in it, there is no item */
+    bine__line putters; /* with their items; while somebody is in it, there is no room */
     bine__line joiners;
     size_t unfinished;
     bool simple;
@@ -64,15 +65,44 @@ static bool is_full(const queue_object *self)
 
 /* ---- errors ---- */
 
-/* An exception of the standard queues; they live in modules that are imported when it comes to that. Returns NULL. */
-static PyObject *raise_from(const char *module, const char *name)
+/* The standard exceptions live in modules that are imported when it comes to that. */
+static PyObject *empty_error;
+
+/* give_queue(module): module _queue has been imported, and gets ours. One that is imported anew has the same.
+ */
+PyObject *bine__give_queue(PyObject *unused, PyObject *module)
 {
-    PyObject *queue = PyImport_ImportModule(module);
-    PyObject *error = queue == NULL ? NULL : PyObject_GetAttrString(queue, name);
+    PyObject *simple = PyObject_GetAttrString(bine__python_now->module, "SimpleQueue");
+    int status = simple == NULL ? -1 : PyObject_SetAttrString(module, "SimpleQueue", simple);
+
+    (void)unused;
+    Py_XDECREF(simple);
+    if (status == 0 && empty_error == NULL)
+        empty_error = PyObject_GetAttrString(module, "Empty");
+    else if (status == 0)
+        status = PyObject_SetAttrString(module, "Empty", empty_error);
+    return status != 0 || empty_error == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+/* queue.Full. Returns NULL, as the next one. */
+static PyObject *raise_full(void)
+{
+    PyObject *queue = PyImport_ImportModule("queue");
+    PyObject *error = queue == NULL ? NULL : PyObject_GetAttrString(queue, "Full");
 
     if (error != NULL)
         PyErr_SetNone(error);
     Py_XDECREF(error);
+    Py_XDECREF(queue);
+    return NULL;
+}
+
+static PyObject *raise_empty(void)
+{
+    PyObject *queue = empty_error != NULL ? NULL : PyImport_ImportModule("_queue");
+
+    if (empty_error != NULL && !PyErr_Occurred())
+        PyErr_SetNone(empty_error);
     Py_XDECREF(queue);
     return NULL;
 }
@@ -109,7 +139,11 @@ static PyObject *put_done(queue_object *self)
 
 static PyObject *put(queue_object *self, PyObject *item, int64_t ns)
 {
-    bine__want want = {.thing = (PyObject *)self, .line = &self->putters, .timeout_ns = ns, .object = item, .strict = !self->simple};
+    bine__want want = {.thing = (PyObject *)self,
+                       .line = &self->putters,
+                       .timeout_ns = ns,
+                       .object = item,
+                       .strict = !self->simple};
     int status;
 
     if (self->getters.first != NULL) {
@@ -123,16 +157,17 @@ static PyObject *put(queue_object *self, PyObject *item, int64_t ns)
         return put_done(self);
     }
     if (ns == 0)
-        return raise_from("queue", "Full");
+        return raise_full();
     status = bine__line_wait(&want, NULL);
     if (status == BINE_OK)
         Py_RETURN_NONE; /* who made room has counted it */
-    return status == BINE_ETIMEDOUT ? raise_from("queue", "Full") : NULL;
+    return status == BINE_ETIMEDOUT ? raise_full() : NULL;
 }
 
 static PyObject *get(queue_object *self, int64_t ns)
 {
-    bine__want want = {.thing = (PyObject *)self, .line = &self->getters, .timeout_ns = ns, .strict = !self->simple};
+    bine__want want = {
+        .thing = (PyObject *)self, .line = &self->getters, .timeout_ns = ns, .strict = !self->simple};
     PyObject *item;
     int status;
 
@@ -145,11 +180,11 @@ static PyObject *get(queue_object *self, int64_t ns)
         return item;
     }
     if (ns == 0)
-        return raise_from("_queue", "Empty");
+        return raise_empty();
     status = bine__line_wait(&want, &item);
     if (status == BINE_OK)
         return item;
-    return status == BINE_ETIMEDOUT ? raise_from("_queue", "Empty") : NULL;
+    return status == BINE_ETIMEDOUT ? raise_empty() : NULL;
 }
 
 static PyObject *queue_put(queue_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -191,7 +226,8 @@ static PyObject *queue_get(queue_object *self, PyObject *const *args, Py_ssize_t
     return result;
 }
 
-static PyObject *queue_put_nowait(queue_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *queue_put_nowait(queue_object *self, PyObject *const *args, Py_ssize_t nargs,
+                                  PyObject *kwnames)
 {
     static const char *const names[] = {"item"};
     PyObject *item = NULL;
@@ -309,22 +345,22 @@ static void queue_dealloc(queue_object *self)
     Py_DECREF(type);
 }
 
-#define SHARED_METHODS                                                                                    \
-    {"get", (PyCFunction)(void (*)(void))queue_get, METH_FASTCALL | METH_KEYWORDS,                         \
-     PyDoc_STR("get($self, /, block=True, timeout=None)\n--\n\n"                                          \
-               "Take the next item, waiting for one. queue.Empty: with block=False, or when `timeout`\n"  \
-               "seconds are over.")},                                                                     \
-        {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS,                                        \
-         PyDoc_STR("get_nowait($self, /)\n--\n\nget(block=False).")},                                     \
-        {"put_nowait", (PyCFunction)(void (*)(void))queue_put_nowait, METH_FASTCALL | METH_KEYWORDS,      \
-         PyDoc_STR("put_nowait($self, /, item)\n--\n\nput(item, block=False).")},                         \
-        {"qsize", (PyCFunction)queue_qsize, METH_NOARGS,                                                  \
-         PyDoc_STR("qsize($self, /)\n--\n\nHow many items there are.")},                                  \
-        {"empty", (PyCFunction)queue_empty, METH_NOARGS,                                                  \
-         PyDoc_STR("empty($self, /)\n--\n\nWhether there is no item.")},                                  \
-    {                                                                                                     \
-        "__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,                                        \
-            PyDoc_STR("__class_getitem__($type, item, /)\n--\n\nFor annotations.")                        \
+#define SHARED_METHODS                                                                                   \
+    {"get", (PyCFunction)(void (*)(void))queue_get, METH_FASTCALL | METH_KEYWORDS,                       \
+     PyDoc_STR("get($self, /, block=True, timeout=None)\n--\n\n"                                         \
+               "Take the next item, waiting for one. queue.Empty: with block=False, or when `timeout`\n" \
+               "seconds are over.")},                                                                    \
+        {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS,                                       \
+         PyDoc_STR("get_nowait($self, /)\n--\n\nget(block=False).")},                                    \
+        {"put_nowait", (PyCFunction)(void (*)(void))queue_put_nowait, METH_FASTCALL | METH_KEYWORDS,     \
+         PyDoc_STR("put_nowait($self, /, item)\n--\n\nput(item, block=False).")},                        \
+        {"qsize", (PyCFunction)queue_qsize, METH_NOARGS,                                                 \
+         PyDoc_STR("qsize($self, /)\n--\n\nHow many items there are.")},                                 \
+        {"empty", (PyCFunction)queue_empty, METH_NOARGS,                                                 \
+         PyDoc_STR("empty($self, /)\n--\n\nWhether there is no item.")},                                 \
+    {                                                                                                    \
+        "__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,                                       \
+            PyDoc_STR("__class_getitem__($type, item, /)\n--\n\nFor annotations.")                       \
     }
 
 static PyMethodDef queue_methods[] = {
@@ -333,7 +369,8 @@ static PyMethodDef queue_methods[] = {
      PyDoc_STR("put($self, /, item, block=True, timeout=None)\n--\n\n"
                "Put an item, waiting for room. queue.Full: with block=False, or when `timeout` seconds\n"
                "are over; then it was not put.")},
-    {"full", (PyCFunction)queue_full, METH_NOARGS, PyDoc_STR("full($self, /)\n--\n\nWhether there is no room.")},
+    {"full", (PyCFunction)queue_full, METH_NOARGS,
+     PyDoc_STR("full($self, /)\n--\n\nWhether there is no room.")},
     {"task_done", (PyCFunction)queue_task_done, METH_NOARGS,
      PyDoc_STR("task_done($self, /)\n--\n\nWhat was to be done with an item that was got is done.")},
     {"join", (PyCFunction)queue_join, METH_NOARGS,
@@ -350,7 +387,8 @@ static PyMethodDef simple_methods[] = {
 };
 
 static PyMemberDef queue_members[] = {
-    {"maxsize", T_PYSSIZET, offsetof(queue_object, maxsize), READONLY, PyDoc_STR("Room for so many; 0: no limit.")},
+    {"maxsize", T_PYSSIZET, offsetof(queue_object, maxsize), READONLY,
+     PyDoc_STR("Room for so many; 0: no limit.")},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(queue_object, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -361,10 +399,10 @@ static PyMemberDef simple_members[] = {
 };
 
 static PyType_Slot queue_slots[] = {
-    {Py_tp_doc,
-     (void *)PyDoc_STR("Queue(maxsize=0)\n--\n\n"
-                       "Items in their order, between micro-threads and OS threads: queue.Queue's methods, and\n"
-                       "its exceptions. Those that wait are served in the order they came.")},
+    {Py_tp_doc, (void *)PyDoc_STR(
+                    "Queue(maxsize=0)\n--\n\n"
+                    "Items in their order, between micro-threads and OS threads: queue.Queue's methods, and\n"
+                    "its exceptions. Those that wait are served in the order they came.")},
     {Py_tp_new, queue_new},
     {Py_tp_traverse, queue_traverse},
     {Py_tp_clear, queue_clear},
@@ -376,9 +414,10 @@ static PyType_Slot queue_slots[] = {
 
 static PyType_Slot simple_slots[] = {
     {Py_tp_doc,
-     (void *)PyDoc_STR("SimpleQueue()\n--\n\n"
-                       "Items in their order, without a limit: a put never waits, and is safe in destructors and\n"
-                       "signal handlers. It is queue.SimpleQueue too.")},
+     (void *)PyDoc_STR(
+         "SimpleQueue()\n--\n\n"
+         "Items in their order, without a limit: a put never waits, and is safe in destructors and\n"
+         "signal handlers. It is queue.SimpleQueue too.")},
     {Py_tp_new, simple_new},
     {Py_tp_traverse, queue_traverse},
     {Py_tp_clear, queue_clear},

@@ -136,7 +136,8 @@ static PyMethodDef semaphore_methods[] = {
 };
 
 static PyMemberDef semaphore_members[] = {
-    {"value", T_PYSSIZET, offsetof(semaphore_object, value), READONLY, PyDoc_STR("How many there are to take.")},
+    {"value", T_PYSSIZET, offsetof(semaphore_object, value), READONLY,
+     PyDoc_STR("How many there are to take.")},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(semaphore_object, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -152,8 +153,9 @@ static void semaphore_dealloc(semaphore_object *self)
 }
 
 static PyType_Slot semaphore_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("Semaphore(value=1)\n--\n\n"
-                                  "`value` at a time, micro-threads and OS threads alike, in the order they came.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR("Semaphore(value=1)\n--\n\n"
+                       "`value` at a time, micro-threads and OS threads alike, in the order they came.")},
     {Py_tp_new, semaphore_new},
     {Py_tp_dealloc, semaphore_dealloc},
     {Py_tp_repr, semaphore_repr},

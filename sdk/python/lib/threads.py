@@ -105,14 +105,9 @@ def join(self, timeout=None):
 
 
 join.__doc__ = _join_thread.__doc__
+current_thread.__module__ = "threading"
 
 threading.current_thread = current_thread
 threading.Thread._delete = _delete
 threading.Thread.join = join
-
-
-def _give_queue(module):
-    module.SimpleQueue = bine.SimpleQueue
-
-
-on_import("_queue", _give_queue)
+on_import("_queue", give_queue)
