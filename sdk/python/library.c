@@ -49,9 +49,18 @@ static PyObject *can_wait(PyObject *unused, PyObject *none)
     return PyBool_FromLong(status == BINE_OK || status == BINE_ECANCELED);
 }
 
+/* on_owner(): whether this is the thread of the runtime. */
+static PyObject *on_owner(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    return PyBool_FromLong(bine__here != NULL);
+}
+
 static PyMethodDef calls[] = {
     {"wait_for_end", (PyCFunction)(void (*)(void))wait_for_end, METH_FASTCALL, NULL},
     {"main", main_micro, METH_NOARGS, NULL},
+    {"on_owner", on_owner, METH_NOARGS, NULL},
     {"can_wait", can_wait, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},

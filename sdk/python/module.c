@@ -76,6 +76,41 @@ static PyObject *py_setrecursionlimit(PyObject *module, PyObject *limit)
     Py_RETURN_NONE;
 }
 
+/* ---- written in Python ---- */
+
+static PyObject *py_parallel(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *functions = PyTuple_New(nargs);
+    PyObject *results;
+
+    (void)module;
+    if (functions == NULL)
+        return NULL;
+    for (Py_ssize_t i = 0; i < nargs; i++)
+        PyTuple_SET_ITEM(functions, i, Py_NewRef(args[i]));
+    results = bine__library_call("parallel", "parallel", &functions, 1, NULL);
+    Py_DECREF(functions);
+    return results;
+}
+
+static PyObject *py_parallel_map(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"function", "items", "limit", "executor"};
+    PyObject *given[4] = {NULL, NULL, NULL, NULL};
+
+    (void)module;
+    if (bine__arguments("parallel_map", names, 4, args, nargs, kwnames, given) != 0)
+        return NULL;
+    if (given[0] == NULL || given[1] == NULL) {
+        PyErr_SetString(PyExc_TypeError, "parallel_map() needs a function and items");
+        return NULL;
+    }
+    for (int i = 2; i < 4; i++)
+        if (given[i] == NULL)
+            given[i] = Py_None;
+    return bine__library_call("parallel", "parallel_map", given, 4, NULL);
+}
+
 static PyMethodDef functions[] = {
     {"spawn", (PyCFunction)(void (*)(void))bine__py_spawn, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("spawn($module, function, /, *args, **kwargs)\n--\n\n"
@@ -94,6 +129,18 @@ static PyMethodDef functions[] = {
     {"all", py_all, METH_NOARGS,
      PyDoc_STR("all($module, /)\n--\n\n"
                "A list of the MicroThreads that have not ended, the oldest first.")},
+    {"parallel", (PyCFunction)(void (*)(void))py_parallel, METH_FASTCALL,
+     PyDoc_STR("parallel($module, /, *functions)\n--\n\n"
+               "Call each function in a micro-thread of its own; the list of what they returned. The first\n"
+               "error cancels the others and is raised when they have ended; of several, it has them all\n"
+               "as its cause.")},
+    {"parallel_map", (PyCFunction)(void (*)(void))py_parallel_map, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("parallel_map($module, /, function, items, limit=None, executor=None)\n--\n\n"
+               "The list of function(item) for each item, in their order, each called in a micro-thread\n"
+               "of its own, at most `limit` at a time. An item is taken when there is room for its call. Errors\n"
+               "are as parallel() has them.\n\n"
+               "With `executor`, a concurrent.futures.Executor or what looks like one, that makes the calls;\n"
+               "this micro-thread waits. An error cancels those that it has not begun.")},
     {"set_switch_hook", bine__py_set_switch_hook, METH_O,
      PyDoc_STR("set_switch_hook($module, hook, /)\n--\n\n"
                "Have hook(micro) called at each switch, with the MicroThread that runs from then on, or\n"
