@@ -49,6 +49,22 @@ static PyObject *can_wait(PyObject *unused, PyObject *none)
     return PyBool_FromLong(status == BINE_OK || status == BINE_ECANCELED);
 }
 
+/* part(name): the namespace of another part. */
+static PyObject *part(PyObject *unused, PyObject *name)
+{
+    const char *text = PyUnicode_AsUTF8(name);
+
+    (void)unused;
+    return text == NULL ? NULL : bine__library(bine__python_now, text);
+}
+
+static PyObject *guard_locks(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    return bine__guard_locks();
+}
+
 /* on_owner(): whether this is the thread of the runtime. */
 static PyObject *on_owner(PyObject *unused, PyObject *none)
 {
@@ -62,6 +78,9 @@ static PyMethodDef calls[] = {
     {"main", main_micro, METH_NOARGS, NULL},
     {"on_owner", on_owner, METH_NOARGS, NULL},
     {"can_wait", can_wait, METH_NOARGS, NULL},
+    {"part", part, METH_O, NULL},
+    {"guard", bine__guard, METH_VARARGS, NULL},
+    {"guard_locks", guard_locks, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

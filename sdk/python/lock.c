@@ -346,6 +346,25 @@ bool bine__lock_is_taken(PyObject *lock)
     return PyObject_TypeCheck(lock, bine__python_now->rlock_type) ? is_owned(self) : self->owner != 0;
 }
 
+int bine__rlock_acquire(PyObject *lock)
+{
+    lock_object *self = (lock_object *)lock;
+
+    if (!is_owned(self))
+        return acquire(self, -1, false) == BINE_OK ? 0 : -1;
+    self->count++;
+    return 0;
+}
+
+void bine__rlock_release(PyObject *lock)
+{
+    lock_object *self = (lock_object *)lock;
+
+    self->count--;
+    if (self->count == 0)
+        hand_over(self);
+}
+
 size_t bine__lock_let_go(PyObject *lock)
 {
     lock_object *self = (lock_object *)lock;

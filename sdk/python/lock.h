@@ -11,6 +11,10 @@ bool bine__is_lock(PyObject *object);
 /* Whether it is taken; a RLock: by who is running. */
 bool bine__lock_is_taken(PyObject *lock);
 
+/* As the methods of a RLock. acquire: 0, or -1 with an exception. */
+int bine__rlock_acquire(PyObject *lock);
+void bine__rlock_release(PyObject *lock);
+
 /* Frees it altogether, however often it was taken: how often. */
 size_t bine__lock_let_go(PyObject *lock);
 

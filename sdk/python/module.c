@@ -111,6 +111,12 @@ static PyObject *py_parallel_map(PyObject *module, PyObject *const *args, Py_ssi
     return bine__library_call("parallel", "parallel_map", given, 4, NULL);
 }
 
+static PyObject *py_exclusive(PyObject *module, PyObject *file)
+{
+    (void)module;
+    return bine__library_call("exclusive", "Exclusive", &file, 1, NULL);
+}
+
 static PyMethodDef functions[] = {
     {"spawn", (PyCFunction)(void (*)(void))bine__py_spawn, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("spawn($module, function, /, *args, **kwargs)\n--\n\n"
@@ -141,6 +147,16 @@ static PyMethodDef functions[] = {
                "are as parallel() has them.\n\n"
                "With `executor`, a concurrent.futures.Executor or what looks like one, that makes the calls;\n"
                "this micro-thread waits. An error cancels those that it has not begun.")},
+    {"exclusive", py_exclusive, METH_O,
+     PyDoc_STR("exclusive($module, file_or_socket, /)\n--\n\n"
+               "Keep others from writing to a file or a socket for as long as a with block:\n\n"
+               "    with bine.exclusive(sys.stdout):\n"
+               "        print(title)\n"
+               "        bine.sleep(1)\n"
+               "        print(text)\n\n"
+               "Whoever else writes meanwhile, micro-thread or OS thread, waits; those that want it so are\n"
+               "served in the order they came. What is written beside Python's own object (another one for the\n"
+               "same descriptor, os.write()) is not seen. What cannot wait, the host and destructors, writes.")},
     {"set_switch_hook", bine__py_set_switch_hook, METH_O,
      PyDoc_STR("set_switch_hook($module, hook, /)\n--\n\n"
                "Have hook(micro) called at each switch, with the MicroThread that runs from then on, or\n"

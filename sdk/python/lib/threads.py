@@ -110,4 +110,10 @@ current_thread.__module__ = "threading"
 threading.current_thread = current_thread
 threading.Thread._delete = _delete
 threading.Thread.join = join
+
+def _keep_tracebacks_together(traceback):
+    part("exclusive")["keep_tracebacks_together"](traceback)
+
+
 on_import("_queue", give_queue)
+on_import("traceback", _keep_tracebacks_together)
