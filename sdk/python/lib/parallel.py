@@ -78,9 +78,13 @@ def _map_on(executor, function, items, limit):
         results[running.pop(future)] = future.result()
 
     try:
-        for item in items:
+        while True:
             while running and (not ended.empty() or len(running) == limit):
                 take_one()
+            try:
+                item = next(items)
+            except StopIteration:
+                break
             future = executor.submit(function, item)
             running[future] = len(results)
             results.append(None)
