@@ -198,7 +198,8 @@ static int fill(bine *rt)
         bine__add_exceptions(py) != 0)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
-        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
+        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_pipe_types(py) != 0 ||
+        bine__add_function_type(py) != 0)
         return -1;
     if (bine__refuse_waits() != 0)
         return -1;
