@@ -450,7 +450,7 @@ static int fail_with(const pipe_object *self, PyObject *exception)
     bine__result last = bine__result_of(self->pipe->rt, exception, exception);
     bool lost = last.state == BINE_ENOMEM;
 
-    if (!self->writes || !bine__pipe_close(self->pipe, last) || !lost)
+    if (!bine__pipe_close(self->pipe, last) || !lost)
         return 0;
     PyErr_NoMemory();
     return -1;
