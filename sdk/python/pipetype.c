@@ -630,6 +630,13 @@ static Py_ssize_t face_length(pipe_object *self)
     return (Py_ssize_t)bine__pipe_count(self->pipe);
 }
 
+/* It is there, however empty: `if pipe:` means whether there is one. */
+static int face_bool(PyObject *self)
+{
+    (void)self;
+    return 1;
+}
+
 static PyObject *get_capacity(pipe_object *self, void *unused)
 {
     (void)unused;
@@ -780,7 +787,7 @@ static PyMemberDef members[] = {
 
 #define ALL_SLOTS                                                                            \
     {Py_tp_traverse, face_traverse}, {Py_tp_dealloc, face_dealloc}, {Py_tp_repr, face_repr}, \
-        {Py_tp_members, members},                                                            \
+        {Py_tp_members, members}, {Py_nb_bool, face_bool},                                   \
     {                                                                                        \
         Py_sq_length, face_length                                                            \
     }

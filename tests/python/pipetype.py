@@ -634,6 +634,11 @@ def test_what_it_looks_like():
     assert isinstance(bine.PipeReader[int], types.GenericAlias)
 
 
+def test_an_empty_pipe_is_not_false():
+    p = bine.Pipe(1)
+    assert p and len(p) == 0 and all(bine.Pipe().split())
+
+
 def test_pipes_are_not_pickled_nor_copied():
     p = bine.Pipe(1)
     for thing in p, *p.split():
