@@ -718,6 +718,16 @@ void bine_reader_release(bine_reader *r)
         bine__pipe_drop_reader(bine__pipe_of_reader(r));
 }
 
+unsigned bine__pipe_ends(bine__pipe *p)
+{
+    unsigned ends;
+
+    lock(p);
+    ends = p->writers + p->readers;
+    unlock(p);
+    return ends;
+}
+
 size_t bine__pipe_count(bine__pipe *p)
 {
     size_t count;

@@ -97,6 +97,9 @@ void bine__pipe_let_go(bine__pipe *p);
 bool bine__pipe_is_closed(bine__pipe *p);
 size_t bine__pipe_count(bine__pipe *p);
 
+/* How many ends there are, of both kinds. Thread: any. */
+unsigned bine__pipe_ends(bine__pipe *p);
+
 /* Lets go of all that is in it. Thread: owner. */
 void bine__pipe_empty(bine__pipe *p);
 

@@ -14,6 +14,7 @@
 typedef struct pipe_hub {
     PyObject_HEAD
     bine__pipe *pipe; /* a hold */
+    unsigned ends;    /* those that scripts have */
 } pipe_hub;
 
 typedef struct pipe_object {
@@ -27,13 +28,19 @@ typedef struct pipe_object {
 
 /* ---- the hub ---- */
 
-/* What C has had an end of is out of the collector's sight: it may be reached from anywhere. */
+/* Whether scripts have all the ends. What C has an end of can be reached from out of the collector's sight. C
+ * gets one only from a script, or from one it has: so while the collector runs this does not cease to be. */
+static bool is_whole(const pipe_hub *self)
+{
+    return bine__pipe_ends(self->pipe) == self->ends;
+}
+
 static int hub_traverse(pipe_hub *self, visitproc visit, void *arg)
 {
     const bine__pipe *p = self->pipe;
 
     Py_VISIT(Py_TYPE(self));
-    if (p == NULL || p->shared)
+    if (!is_whole(self))
         return 0;
     for (size_t i = 0; i < p->ring.count; i++)
         Py_VISIT((PyObject *)bine__item_object(p->ring.slots[(p->ring.head + i) & (p->ring.size - 1)]));
@@ -47,7 +54,7 @@ static int hub_clear(pipe_hub *self)
     bine__pipe *p = self->pipe;
     bine__result last;
 
-    if (p->shared)
+    if (!is_whole(self))
         return 0;
     last = p->last;
     p->last = (bine__result){.state = BINE_EEND};
@@ -93,6 +100,7 @@ static pipe_hub *hub_of(bine__pipe *p)
     if (hub == NULL)
         return NULL;
     hub->pipe = p;
+    hub->ends = 0;
     bine__pipe_hold(p);
     p->hub = hub;
     PyObject_GC_Track(hub);
@@ -166,6 +174,7 @@ static PyObject *pipe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->writes = true;
     self->reads = true;
+    self->hub->ends = 2;
     return (PyObject *)self;
 }
 
@@ -174,6 +183,7 @@ static void drop_writer(pipe_object *self)
     if (!self->writes)
         return;
     self->writes = false;
+    self->hub->ends--;
     bine__pipe_drop_writer(self->pipe);
 }
 
@@ -182,6 +192,7 @@ static void drop_reader(pipe_object *self)
     if (!self->reads)
         return;
     self->reads = false;
+    self->hub->ends--;
     bine__pipe_drop_reader(self->pipe);
 }
 
@@ -593,6 +604,7 @@ static pipe_object *new_writer(bine__pipe *p)
         return NULL;
     bine__pipe_add_writer(p);
     self->writes = true;
+    self->hub->ends++;
     return self;
 }
 
@@ -604,6 +616,7 @@ static pipe_object *new_reader(bine__pipe *p)
         return NULL;
     bine__pipe_add_reader(p);
     self->reads = true;
+    self->hub->ends++;
     return self;
 }
 

@@ -241,6 +241,27 @@ TEST(what_a_script_fails_with_is_escript_with_its_message)
     close_host();
 }
 
+TEST(a_failure_that_knows_a_pipe_of_the_hosts_is_garbage_once_the_host_lets_go)
+{
+    open_host(4);
+    run_script(rt, "import game, gc, weakref\n"
+                   "class Lost(Exception): pass\n"
+                   "def write(w):\n"
+                   "    global gone\n"
+                   "    error = Lost()\n"
+                   "    gone = weakref.ref(error)\n"
+                   "    with w: raise error\n"
+                   "try: write(game.drain())\n"
+                   "except Lost: pass\n"
+                   "gc.collect()\n");
+    CHECK(script_true("gone() is not None"));
+    bine_reader_release(reader);
+    reader = NULL;
+    go_on("gc.collect()");
+    CHECK(script_true("gone() is None"));
+    close_host();
+}
+
 TEST(a_host_that_lets_go_breaks_the_pipe_of_a_script)
 {
     open_host(1);
