@@ -333,7 +333,6 @@ static int put_waiting(bine__pipe *p, bine__item item, int64_t timeout_ns)
     exchange x = {.item = item};
     int status = BINE_EAGAIN;
 
-    bine__pipe_hold(p);
     while (status == BINE_EAGAIN) {
         status = wait_in(p, &p->putters, &x, deadline);
         if (status != BINE_OK || x.done)
@@ -342,7 +341,6 @@ static int put_waiting(bine__pipe *p, bine__item item, int64_t timeout_ns)
         status = put_here(p, item);
         unlock(p);
     }
-    bine__pipe_let_go(p);
     return status;
 }
 
@@ -385,7 +383,9 @@ int bine_put(bine_writer *w, bine_value *value, int64_t timeout_ns)
 
     if (status != BINE_OK)
         return status;
+    bine__pipe_hold(p); /* the writer may be released meanwhile */
     status = is_owner(p) ? bine__pipe_put(p, (bine__item)value, timeout_ns) : BINE_EMICRO;
+    bine__pipe_let_go(p);
     if (status == BINE_OK)
         return BINE_OK;
     bine_value_free(value);
@@ -540,10 +540,8 @@ static int get_waiting(bine__pipe *p, int64_t timeout_ns, bine__item *out)
     exchange x = {0};
     int status = BINE_EAGAIN;
 
-    bine__pipe_hold(p);
     while (status == BINE_EAGAIN)
         status = wait_hungry(p, &x, deadline);
-    bine__pipe_let_go(p);
     *out = x.item;
     return status;
 }
@@ -656,7 +654,7 @@ int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value)
         return status;
     if (!is_owner(p))
         return bine__explain_wait("bine_get", BINE_EMICRO);
-    bine__pipe_hold(p);
+    bine__pipe_hold(p); /* the reader may be released meanwhile */
     status = promise_slot(p);
     if (status == BINE_OK) {
         status = bine__pipe_get(p, timeout_ns, &item);

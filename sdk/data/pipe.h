@@ -44,7 +44,8 @@ typedef struct bine__pipe {
     bine__job deliver; /* first */
     bine *rt;
     bine__inbox *inbox;
-    atomic_uint holds; /* the writers together, the readers together, the hub, `deliver` under way, waits */
+    atomic_uint
+        holds; /* the writers together, the readers together, the hub, `deliver` under way, C's waits */
     size_t capacity;
     bool shared; /* C has had an end in hand: `lock` is for what follows. Never taken back */
 
@@ -72,7 +73,8 @@ void bine__pipe_share(bine__pipe *p);
 /* All below: the GIL is held when the pipe is not shared. */
 
 /* As bine_put() and bine_get(), but silent, and an item is taken only with BINE_OK. At the end get() says
- * BINE_EEND, whatever `last` is. Thread: owner. */
+ * BINE_EEND, whatever `last` is. The caller holds the pipe, not just an end that may be given up meanwhile.
+ * Thread: owner. */
 int bine__pipe_put(bine__pipe *p, bine__item item, int64_t timeout_ns);
 int bine__pipe_get(bine__pipe *p, int64_t timeout_ns, bine__item *out);
 
