@@ -77,7 +77,7 @@ int bine__await_with(bine *rt, bine__waiters *among, int64_t deadline, void *wha
 
     if (status != BINE_OK)
         return status;
-    switch (bine__park(rt, among, deadline, what)) {
+    switch (bine__park_minding(rt, among, deadline, what, bine__python_interrupted)) {
     case BINE__TIMED_OUT:
         return BINE_ETIMEDOUT;
     case BINE__NO_MEMORY:

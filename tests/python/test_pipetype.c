@@ -399,6 +399,113 @@ TEST(a_value_that_carries_an_end_frees_it)
     close_host();
 }
 
+/* ---- signals ---- */
+
+/* The main script stands first in the line of pipe p, `second` after it, when SIGINT comes. */
+static void interrupt_first(const char *handler, const char *wait)
+{
+    open_host(0);
+    start_script(rt, "import bine, signal\n"
+                     "p = bine.Pipe()\n"
+                     "seen = []\n"
+                     "def tell(who, function, *args):\n"
+                     "    try: seen.append((who, function(*args)))\n"
+                     "    except BaseException as e: seen.append((who, type(e).__name__))\n"
+                     "def note(*_): seen.append('signal')\n"
+                     "def rest(*_): seen.append('signal'); bine.sleep(1)\n"
+                     "def fail(*_): raise KeyError\n"
+                     "def go(handler, *wait):\n"
+                     "    signal.signal(signal.SIGINT, handler)\n"
+                     "    bine.spawn(tell, 'second', *wait[:1], *(['second'] if len(wait) > 1 else []))\n"
+                     "    tell('main', *wait)\n"
+                     "while seen == []: bine.sleep(1)\n"
+                     "command, = seen\n"
+                     "del seen[:]\n"
+                     "eval(command)\n");
+    settle(rt);
+    bine_python_enter(rt);
+    {
+        PyObject *names = PyModule_GetDict(PyImport_AddModule("__main__"));
+        PyObject *command = PyUnicode_FromFormat("go(%s, %s)", handler, wait);
+
+        CHECK_EQ(PyList_Append(PyDict_GetItemString(names, "seen"), command), 0);
+        Py_DECREF(command);
+    }
+    bine_python_leave(rt);
+    crank(SECOND);
+    settle(rt);
+    CHECK(script_true("seen == []"));
+    bine_interrupt(rt);
+    settle(rt);
+}
+
+static void close_interrupted(void)
+{
+    run_to_end(rt);
+    go_on("import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); p = seen = None");
+    close_host();
+}
+
+TEST(a_signal_does_not_cost_a_reader_its_place)
+{
+    interrupt_first("note", "p.get");
+    CHECK(script_true("seen == ['signal']"));
+    go_on("p.try_put(1); p.try_put(2)");
+    settle(rt);
+    CHECK(script_true("seen == ['signal', ('main', 1), ('second', 2)]"));
+    close_interrupted();
+}
+
+TEST(a_signal_does_not_cost_a_writer_its_place)
+{
+    interrupt_first("note", "p.put, 'main'");
+    go_on("seen.append([p.try_get(), p.try_get()])");
+    settle(rt);
+    CHECK(script_true("seen == ['signal', ['main', 'second'], ('main', None), ('second', None)]"));
+    close_interrupted();
+}
+
+TEST(a_reader_is_served_while_its_signal_handler_waits)
+{
+    interrupt_first("rest", "p.get");
+    go_on("p.try_put(1); p.try_put(2)");
+    settle(rt);
+    CHECK(script_true("seen == ['signal', ('second', 2)]"));
+    run_to_end(rt);
+    CHECK(script_true("seen == ['signal', ('second', 2), ('main', 1)]"));
+    close_interrupted();
+}
+
+TEST(the_time_of_a_wait_goes_on_while_its_signal_handler_waits)
+{
+    interrupt_first("rest", "lambda who='main': p.get(0.5)");
+    run_to_end(rt);
+    CHECK(script_true("seen == ['signal', ('second', 'Timeout'), ('main', 'Timeout')]"));
+    close_interrupted();
+}
+
+TEST(a_signal_handler_that_raises_ends_the_wait)
+{
+    interrupt_first("fail", "p.get");
+    CHECK(script_true("seen == [('main', 'KeyError')]"));
+    go_on("p.try_put(1)");
+    settle(rt);
+    CHECK(script_true("seen == [('main', 'KeyError'), ('second', 1)]"));
+    close_interrupted();
+}
+
+TEST(a_cancel_while_its_signal_handler_waits_ends_the_wait)
+{
+    interrupt_first("rest", "p.get");
+    go_on("bine.all()[0].cancel()");
+    settle(rt);
+    CHECK(script_true("seen == ['signal', ('main', 'Cancelled')]"));
+    go_on("p.try_put(1)");
+    settle(rt);
+    CHECK(script_true("seen[2:] == [('second', 1)]"));
+    close_interrupted();
+}
+
 /* ---- other threads ---- */
 
 #define MANY 20000
