@@ -67,6 +67,7 @@ typedef enum bine__outcome {
     BINE__WAITING,
     BINE__ARRIVED, /* what was waited for is there */
     BINE__TIMED_OUT,
+    BINE__SIGNALLED,   /* while it sees to a signal; it stands in line as before */
     BINE__INTERRUPTED, /* see bine__micro.pending */
     BINE__NO_MEMORY    /* for a timer: it did not wait */
 } bine__outcome;
@@ -118,6 +119,11 @@ int bine__can_wait(bine *rt);
  * something is pending. Only after bine__can_wait(). `among` may be NULL. Whoever serves it finds `what` (may
  * be NULL, see bine__wait) in the wait. */
 bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what);
+
+/* The same; when a signal comes it calls mind(rt, what) and, if that says 0, waits on in its old place. */
+typedef int (*bine__mind)(bine *rt, const void *what);
+bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadline, void *what,
+                                 bine__mind mind);
 
 /* Stands last in line; leaves it (no effect when in none). */
 void bine__waiter_link(bine__waiter *waiter, bine__waiters *among);

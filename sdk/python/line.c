@@ -156,8 +156,16 @@ static PyObject *describe(const void *what)
     return PyObject_Repr(t->thing);
 }
 
-/* One stretch of the wait: BINE_OK to look again. When it has been served, a signal that came too is left to
- * the interpreter: its handler's exception comes right after the wait, and not instead. */
+/* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the wait, and
+ * not instead of it. */
+static int mind(bine *rt, const void *what)
+{
+    const bine__ticket *t = what;
+
+    return t->served ? -1 : bine__python_interrupted(rt);
+}
+
+/* One stretch of the wait: BINE_OK to look again. */
 static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 {
     int status = stubborn ? BINE_OK : bine__may_wait(rt); /* which may run Python, and so serve it */
@@ -165,7 +173,7 @@ static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 
     if (status != BINE_OK || t->served)
         return status;
-    outcome = bine__park(rt, NULL, deadline, t);
+    outcome = bine__park_minding(rt, NULL, deadline, t, stubborn ? NULL : mind);
     if (t->served || (stubborn && outcome == BINE__INTERRUPTED))
         return BINE_OK;
     return bine__park_status(rt, outcome);

@@ -285,9 +285,10 @@ static int fill(bine *rt)
         bine__add_exceptions(py) != 0)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
-        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0 ||
-        bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 || bine__add_semaphore_type(py) != 0 ||
-        bine__add_condition_type(py) != 0 || bine__add_barrier_type(py) != 0 || bine__add_queue_types(py) != 0)
+        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_pipe_types(py) != 0 ||
+        bine__add_function_type(py) != 0 || bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 ||
+        bine__add_semaphore_type(py) != 0 || bine__add_condition_type(py) != 0 ||
+        bine__add_barrier_type(py) != 0 || bine__add_queue_types(py) != 0)
         return -1;
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0)
         return -1;
