@@ -372,6 +372,19 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
     resume(micro);
 }
 
+void bine__micro_leave(bine__micro *micro)
+{
+    if (micro->wait != NULL) {
+        bine__python_left(micro->wait);
+        wake(micro->wait, BINE__INTERRUPTED);
+    }
+    micro->left = true;
+    micro->pending |= BINE__EXIT;
+    micro->slot = NULL; /* it stays as it is: objects point there */
+    micro->saved = NULL;
+    micro->borrows = false;
+}
+
 /* ---- a larger stack for a while ---- */
 
 typedef struct errand {

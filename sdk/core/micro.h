@@ -48,6 +48,7 @@ typedef struct bine__micro {
     bool borrows : 1;          /* `slot` is a larger stack, lent for a while */
     bool cancelled : 1;        /* it, not just a scope's body */
     bool is_child : 1;         /* its error is its scope's */
+    bool left : 1;             /* it stayed in the parent of a fork: here it only ends */
     bool told;                 /* what is pending has been raised in it before */
     bool done;                 /* it has ended, or was never spawned */
 } bine__micro;
@@ -162,6 +163,9 @@ const char *bine__why_no_wait(bine *rt);
 
 /* Something is pending: ends its wait. */
 void bine__micro_interrupt(bine__micro *micro, unsigned pending);
+
+/* In the child of a fork: it is another's stack that was copied. It ends at its turn, and nothing of it runs. */
+void bine__micro_leave(bine__micro *micro);
 
 /* Cancels it for good; for as long as it is in the body of a cancelled scope: begin and end. */
 void bine__micro_cancel(bine__micro *micro);

@@ -156,6 +156,16 @@ static PyObject *describe(const void *what)
     return PyObject_Repr(t->thing);
 }
 
+void bine__python_left(bine__wait *wait)
+{
+    bine__ticket *t = wait->what;
+
+    if (t == NULL || t->describe != describe)
+        return; /* it waits for something else */
+    unlink_ticket(t);
+    uncall(t);
+}
+
 /* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the wait, and
  * not instead of it. */
 static int mind(bine *rt, const void *what)
