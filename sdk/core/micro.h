@@ -164,7 +164,8 @@ const char *bine__why_no_wait(bine *rt);
 /* Something is pending: ends its wait. */
 void bine__micro_interrupt(bine__micro *micro, unsigned pending);
 
-/* In the child of a fork: it is another's stack that was copied. It ends at its turn, and nothing of it runs. */
+/* In the child of a fork: it is another's stack that was copied. It ends at its turn, and nothing of it runs.
+ */
 void bine__micro_leave(bine__micro *micro);
 
 /* Cancels it for good; for as long as it is in the body of a cancelled scope: begin and end. */

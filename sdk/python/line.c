@@ -1,5 +1,6 @@
 #include "python/line.h"
 
+#include "python/lock.h"
 #include "python/python.h"
 
 #include <stdlib.h>
@@ -153,7 +154,7 @@ static PyObject *describe(const void *what)
 {
     const bine__ticket *t = what;
 
-    return PyObject_Repr(t->thing);
+    return bine__is_lock(t->thing) ? bine__lock_describe(t->thing) : PyObject_Repr(t->thing);
 }
 
 void bine__python_left(bine__wait *wait)
@@ -166,8 +167,8 @@ void bine__python_left(bine__wait *wait)
     uncall(t);
 }
 
-/* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the wait, and
- * not instead of it. */
+/* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the
+ * wait, and not instead of it. */
 static int mind(bine *rt, const void *what)
 {
     const bine__ticket *t = what;

@@ -98,8 +98,8 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
 int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
                            int64_t *out);
 
-/* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for a
- * call that must not wait, -1 without a limit. -1 with an exception on bad input. */
+/* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for
+ * a call that must not wait, -1 without a limit. -1 with an exception on bad input. */
 int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
 
 /* ---- convert.c ---- */
@@ -159,8 +159,8 @@ PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* ---- identity.c ---- */
 
-/* Puts the SDK's locks, queues and identities into _thread, threading and queue, and into what has taken theirs
- * already. At open. 0, or -1 with an exception. */
+/* Puts the SDK's locks, queues and identities into _thread, threading and queue, and into what has taken
+ * theirs already. At open. 0, or -1 with an exception. */
 int bine__replace_threads(bine *rt);
 
 /* ---- idle.c ---- */
