@@ -241,30 +241,31 @@ static PyObject *raise_without_reader(const pipe_object *self)
     return NULL;
 }
 
-/* A wait that was not to be, or has come to nothing. */
-static PyObject *raise_wait(int status, const char *call)
+static PyObject *raise_no_micro(const char *call)
 {
     PyObject *class = bine__python_now->not_in_micro;
 
     if (bine__here == NULL)
         PyErr_Format(class, "%s() is for micro-threads: on other threads there is try_put()", call);
-    else if (status == BINE_EMICRO)
+    else
         PyErr_Format(class, "%s() has to wait, which only a micro-thread can; try_%s() does not wait", call,
                      call);
-    else
-        bine__raise_status(bine__here, status, NULL);
     return NULL;
 }
 
-static PyObject *raise_put(int status, const char *call)
+/* What a put or get came to that is neither. */
+static PyObject *raise_refusal(int status, const char *call)
 {
-    if (status == BINE_EEND)
-        PyErr_SetString(bine__python_now->pipe_closed, "the pipe is closed");
-    else if (status == BINE_EPIPE)
-        PyErr_SetString(bine__python_now->broken_pipe, "the pipe has no reader left");
-    else
-        raise_wait(status, call);
-    return NULL;
+    switch (status) {
+    case BINE_EMICRO:
+        return raise_no_micro(call);
+    case BINE_EEND:
+        return bine__raise_status(NULL, status, "the pipe is closed");
+    case BINE_EPIPE:
+        return bine__raise_status(NULL, status, "the pipe has no reader left");
+    default:
+        return bine__raise_status(bine__here, status, NULL);
+    }
 }
 
 /* Nothing more comes: what the pipe was closed with. */
@@ -309,7 +310,7 @@ static PyObject *face_put(pipe_object *self, PyObject *const *args, Py_ssize_t n
     if (!self->writes)
         return raise_without_writer(self);
     status = put(self, args[0], ns);
-    return status == BINE_OK ? Py_NewRef(Py_None) : raise_put(status, "put");
+    return status == BINE_OK ? Py_NewRef(Py_None) : raise_refusal(status, "put");
 }
 
 static PyObject *face_try_put(pipe_object *self, PyObject *object)
@@ -324,7 +325,7 @@ static PyObject *face_try_put(pipe_object *self, PyObject *object)
     Py_DECREF(object);
     if (status == BINE_EAGAIN)
         Py_RETURN_FALSE;
-    return status == BINE_ECLOSED ? bine__raise_status(NULL, status, NULL) : raise_put(status, "put");
+    return raise_refusal(status, "put");
 }
 
 /* ---- getting ---- */
@@ -350,7 +351,7 @@ static PyObject *get(const pipe_object *self, int64_t timeout_ns)
         status = bine__pipe_get(self->pipe, timeout_ns, &item);
     if (status == BINE_OK)
         return object_of(item);
-    return status == BINE_EEND ? raise_end(self->pipe) : raise_wait(status, "get");
+    return status == BINE_EEND ? raise_end(self->pipe) : raise_refusal(status, "get");
 }
 
 static PyObject *face_get(pipe_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -426,7 +427,7 @@ static PyObject *face_try_get(pipe_object *self, PyObject *const *args, Py_ssize
     if (status == BINE_EEND)
         return raise_end(self->pipe);
     if (status != BINE_EAGAIN)
-        return raise_wait(status, "get");
+        return raise_refusal(status, "get");
     return fallback != NULL ? Py_NewRef(fallback) : raise_empty();
 }
 
