@@ -104,8 +104,9 @@ static void call(bine__ticket *t)
     bine__python *py = t->micro->rt->python;
 
     t->called = true;
-    t->next_called = py->called;
-    py->called = t;
+    t->next_called = NULL;
+    *(py->called == NULL ? &py->called : &py->last_called->next_called) = t;
+    py->last_called = t;
     py->call.run = on_called;
     if (!py->calling)
         py->calling = bine__inbox_push(py->rt->inbox, &py->call);
@@ -114,13 +115,17 @@ static void call(bine__ticket *t)
 /* Its micro-thread goes on before it was called. */
 static void uncall(bine__ticket *t)
 {
-    bine__ticket **at = &t->micro->rt->python->called;
+    bine__python *py = t->micro->rt->python;
+    bine__ticket **at = &py->called;
+    bine__ticket *before = NULL;
 
     if (!t->called)
         return;
-    while (*at != t)
-        at = &(*at)->next_called;
+    for (; *at != t; at = &before->next_called)
+        before = *at;
     *at = t->next_called;
+    if (py->last_called == t)
+        py->last_called = before;
     t->called = false;
 }
 

@@ -41,6 +41,7 @@ typedef struct bine__python {
     bine__job call;                       /* wakes the following */
     bool calling;                         /* it is on its way */
     struct bine__ticket *called;          /* micro-threads that other threads have served, see line.c */
+    struct bine__ticket *last_called;     /* of them; NULL or stale when there is none */
 } bine__python;
 
 /* That of the one runtime, for Python code on whatever thread: module bine's exceptions are
