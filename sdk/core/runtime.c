@@ -311,6 +311,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
         bine__inbox_renew(bine__here->inbox);
         bine__descriptors_lost(bine__here, true);
     }
+    bine__python_forked();
     Py_RETURN_NONE;
 }
 

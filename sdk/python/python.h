@@ -30,6 +30,7 @@ typedef struct bine__python {
     PyTypeObject *function_type;
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
+    PyTypeObject *simple_queue_type;
     PyObject *host_modules;               /* name -> module made by bine_def() */
     PyObject *set_recursion_limit;        /* CPython's own, where ours stands in for it; or NULL */
     PyObject *sources;                    /* name -> source of the scripts that are strings, for tracebacks */

@@ -462,7 +462,7 @@ def test_a_destructor_is_refused_a_lock_that_a_micro_thread_would_have_before():
         let_go.release()
         return lock.acquire()
     error = at_end(take)
-    assert isinstance(error, bine.NotInMicroThread), error
+    assert isinstance(error, RuntimeError), error
     one.outcome()
     thread.join()
     assert not lock.locked()
