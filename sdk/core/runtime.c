@@ -322,6 +322,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
         bine__descriptors_lost(bine__here, true);
         leave_others(bine__here);
     }
+    bine__python_forked();
     Py_RETURN_NONE;
 }
 

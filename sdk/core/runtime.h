@@ -116,6 +116,9 @@ void bine__deferreds_end(bine *rt);
 
 /* sdk/python: */
 
+/* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,
+ * GIL held. */
+void bine__python_forked(void);
 /* Control has come to rt->current. */
 void bine__python_switched(bine *rt);
 /* A rejection that nobody took, GIL held. */

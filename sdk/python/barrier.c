@@ -7,13 +7,13 @@
 
 typedef struct barrier_object {
     PyObject_HEAD
-    bine__line line;    /* those of this round */
-    bine__line leaving; /* those of the round before, while its action runs */
+    bine__line line; /* those of this round */
     Py_ssize_t parties;
     Py_ssize_t waiting; /* in `line` */
     PyObject *action;   /* or NULL */
     int64_t timeout_ns;
     bool broken;
+    size_t breaks; /* how often a round was */
     PyObject *weakrefs;
 } barrier_object;
 
@@ -70,9 +70,9 @@ static void let_go(bine__line *line, bool broken)
 
 static void break_round(barrier_object *self)
 {
-    let_go(&self->line, true);
-    let_go(&self->leaving, true);
+    self->breaks++;
     self->waiting = 0;
+    let_go(&self->line, true);
 }
 
 static void break_it(barrier_object *self)
@@ -81,36 +81,47 @@ static void break_it(barrier_object *self)
     break_round(self);
 }
 
-/* The last one has come: calls the action, then lets the others go. */
+/* The last one has come: calls the action, then lets the others go. Meanwhile the next round may begin, and
+ * what breaks the barrier breaks this round too. */
 static PyObject *complete(barrier_object *self)
 {
+    bine__line leaving = {0};
     Py_ssize_t index = self->waiting;
+    size_t breaks = self->breaks;
     PyObject *none;
+    bool is_broken;
 
-    bine__line_move(&self->leaving, &self->line);
+    bine__line_move(&leaving, &self->line);
     self->waiting = 0;
     none = self->action == NULL ? Py_NewRef(Py_None) : PyObject_CallNoArgs(self->action);
     if (none == NULL) {
         PyObject *error = bine__take_exception();
 
         break_it(self);
+        let_go(&leaving, true);
         bine__raise(error);
         return NULL;
     }
     Py_DECREF(none);
-    let_go(&self->leaving, false);
-    return self->broken ? raise_broken() : PyLong_FromSsize_t(index);
+    is_broken = self->breaks != breaks;
+    let_go(&leaving, is_broken);
+    return is_broken ? raise_broken() : PyLong_FromSsize_t(index);
 }
 
 /* Waits for the rest of the round. */
 static PyObject *wait_for_rest(barrier_object *self, int64_t ns)
 {
     bine__want want = {.thing = (PyObject *)self, .line = &self->line, .timeout_ns = ns, .strict = true};
-    Py_ssize_t index = self->waiting++;
+    Py_ssize_t index = self->waiting;
     PyObject *broken = NULL;
-    int status = ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, &broken);
-    bool is_broken = broken == Py_True;
+    bool is_broken;
+    int status;
 
+    if (bine__line_refuse(&want) != BINE_OK)
+        return NULL; /* it has not come at all */
+    self->waiting++;
+    status = ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, &broken);
+    is_broken = broken == Py_True;
     Py_XDECREF(broken);
     if (status == BINE_OK)
         return is_broken ? raise_broken() : PyLong_FromSsize_t(index);
@@ -133,7 +144,7 @@ static PyObject *barrier_wait(barrier_object *self, PyObject *const *args, Py_ss
 
     if (bine__timeout_argument(args, nargs, kwnames, "wait", &ns) != 0)
         return NULL;
-    if (nargs == 0 && kwnames == NULL)
+    if (ns < 0)
         ns = self->timeout_ns;
     if (self->broken)
         return raise_broken();

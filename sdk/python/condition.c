@@ -52,9 +52,13 @@ static int wait_once(condition_object *self, int64_t timeout_ns)
     bine__want want = {
         .thing = (PyObject *)self, .line = &self->line, .timeout_ns = timeout_ns, .strict = true};
     PyObject *raised = NULL;
-    size_t count = bine__lock_let_go(self->lock);
-    int status = timeout_ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, NULL);
+    int status = bine__line_refuse(&want);
+    size_t count;
 
+    if (status != BINE_OK)
+        return status; /* it could not get the lock back */
+    count = bine__lock_let_go(self->lock);
+    status = timeout_ns == 0 ? BINE_ETIMEDOUT : bine__line_wait(&want, NULL);
     if (PyErr_Occurred())
         raised = bine__take_exception();
     if (bine__lock_get_back(self->lock, count) != 0)

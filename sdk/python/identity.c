@@ -46,7 +46,7 @@ static PyObject *os_thread(PyObject *ident)
         id = bine__python_now->rt->tstate->thread_id;
     while (t != NULL && t->thread_id != id)
         t = PyThreadState_Next(t);
-    if (t != NULL)
+    if (t != NULL && id != 0) /* 0: one that is about to start */
         return PyLong_FromUnsignedLong(id);
     errno = ESRCH;
     return PyErr_SetFromErrno(PyExc_OSError);

@@ -13,11 +13,6 @@ uint64_t bine__who(void)
     return rt != NULL && rt->current->id != 0 ? rt->current->id : PyThread_get_thread_ident();
 }
 
-bool bine__is_micro(void)
-{
-    return bine__here != NULL && bine__here->current->id != 0;
-}
-
 /* ---- the line ---- */
 
 static void link_last(bine__line *line, bine__ticket *t)
@@ -105,8 +100,9 @@ static void call(bine__ticket *t)
     bine__python *py = t->micro->rt->python;
 
     t->called = true;
-    t->next_called = py->called;
-    py->called = t;
+    t->next_called = NULL;
+    *(py->called == NULL ? &py->called : &py->last_called->next_called) = t;
+    py->last_called = t;
     py->call.run = on_called;
     if (!py->calling)
         py->calling = bine__inbox_push(py->rt->inbox, &py->call);
@@ -115,13 +111,17 @@ static void call(bine__ticket *t)
 /* Its micro-thread goes on before it was called. */
 static void uncall(bine__ticket *t)
 {
-    bine__ticket **at = &t->micro->rt->python->called;
+    bine__python *py = t->micro->rt->python;
+    bine__ticket **at = &py->called;
+    bine__ticket *before = NULL;
 
     if (!t->called)
         return;
-    while (*at != t)
-        at = &(*at)->next_called;
+    for (; *at != t; at = &before->next_called)
+        before = *at;
     *at = t->next_called;
+    if (py->last_called == t)
+        py->last_called = before;
     t->called = false;
 }
 
@@ -217,6 +217,8 @@ static int wait_as_micro(bine *rt, const bine__want *want, PyObject **object)
 
 /* ---- waiting as an OS thread ---- */
 
+static bine__ticket *bells; /* those of all OS threads that wait */
+
 static int64_t monotonic_ns(void)
 {
     struct timespec now;
@@ -225,8 +227,9 @@ static int64_t monotonic_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Until the bell has rung or `end` (INT64_MAX: never) is there. BINE_OK to look whether it is served. */
-static int listen(bine__ticket *t, int64_t end)
+/* Until the bell has rung or `end` (INT64_MAX: never) is there. BINE_OK to look whether it is served. What is
+ * stubborn leaves signals to the interpreter. */
+static int listen(bine__ticket *t, int64_t end, bool stubborn)
 {
     int64_t left = end == INT64_MAX ? -1 : end - monotonic_ns();
     PyLockStatus rung;
@@ -234,11 +237,28 @@ static int listen(bine__ticket *t, int64_t end)
     if (end != INT64_MAX && left <= 0)
         return BINE_ETIMEDOUT;
     Py_BEGIN_ALLOW_THREADS;
-    rung = PyThread_acquire_lock_timed(t->bell, left < 0 ? -1 : (left + 999) / 1000, 1);
+    rung = PyThread_acquire_lock_timed(t->bell, left < 0 ? -1 : (left + 999) / 1000, !stubborn);
     Py_END_ALLOW_THREADS;
     if (rung == PY_LOCK_INTR && Py_MakePendingCalls() != 0)
         return BINE_ESCRIPT;
     return BINE_OK;
+}
+
+static int raise_again(void *exception)
+{
+    bine__raise(exception);
+    return -1;
+}
+
+/* A signal's handler has raised, but the wait was served meanwhile: the exception comes right after it. */
+static void raise_later(void)
+{
+    PyObject *exception = bine__take_exception();
+
+    if (Py_AddPendingCall(raise_again, exception) == 0)
+        return;
+    bine__raise(exception);
+    PyErr_WriteUnraisable(NULL);
 }
 
 static bine__ticket *new_bell_ticket(PyObject *object)
@@ -255,7 +275,20 @@ static bine__ticket *new_bell_ticket(PyObject *object)
     PyThread_acquire_lock(t->bell, NOWAIT_LOCK);
     t->who = bine__who();
     t->object = Py_XNewRef(object);
+    t->next_bell = bells;
+    bells = t;
     return t;
+}
+
+static void free_bell_ticket(bine__ticket *t)
+{
+    bine__ticket **at = &bells;
+
+    while (*at != t)
+        at = &(*at)->next_bell;
+    *at = t->next_bell;
+    PyThread_free_lock(t->bell);
+    free(t);
 }
 
 /* A thread that ends while it listens, with the interpreter, leaves its ticket behind, and so it is no part
@@ -273,46 +306,100 @@ static int wait_as_thread(const bine__want *want, PyObject **object)
         return BINE_ENOMEM;
     }
     link_last(want->line, t);
-    while (!t->served && (status == BINE_OK || (want->stubborn && status == BINE_ESCRIPT)))
-        status = listen(t, end);
+    while (!t->served && status == BINE_OK)
+        status = listen(t, end, want->stubborn);
     unlink_ticket(t);
-    if (t->served)
-        status = BINE_OK;
+    if (t->served && status == BINE_ESCRIPT)
+        raise_later();
     if (t->served && object != NULL)
         *object = t->object;
     else if (!t->served)
         Py_XDECREF(t->object);
-    PyThread_free_lock(t->bell);
-    free(t);
+    status = t->served ? BINE_OK : status;
+    free_bell_ticket(t);
     return status;
 }
 
 /* ---- which of both ---- */
 
-/* The runtime's own thread, where no micro-thread can be suspended. CPython would block it; here it does so
- * only if that cannot be for ever, nor for a micro-thread. */
-static int wait_as_owner(bine *rt, int why, const bine__want *want, PyObject **object)
+static bool is_finalizing(void)
 {
-    if (rt->python->rt != NULL && (want->strict || want->held_by_micro || !bine__other_threads_exist())) {
-        bine__raise_status(rt, why, NULL);
-        return why;
-    }
-    return wait_as_thread(want, object);
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+static bool has_micro(const bine__line *line)
+{
+    for (const bine__ticket *t = line->first; t != NULL; t = t->next)
+        if (t->micro != NULL)
+            return true;
+    return false;
+}
+
+/* The runtime's own thread, where no micro-thread can be suspended, nor run meanwhile. CPython would block
+ * it; here that must not be for ever, nor for a micro-thread. */
+static bool may_block(const bine *rt, const bine__want *want)
+{
+    if (is_finalizing() || !bine__other_threads_exist() || want->held_by_micro)
+        return false;
+    return rt->python->rt == NULL || (!want->strict && !has_micro(want->line));
+}
+
+int bine__line_refuse(const bine__want *want)
+{
+    bine *rt = bine__here;
+    int can = bine__can_wait(rt);
+
+    if (rt == NULL || can == BINE_OK || can == BINE_ECANCELED || may_block(rt, want))
+        return BINE_OK;
+    bine__raise_status(rt, can, NULL);
+    return can;
 }
 
 int bine__line_wait(const bine__want *want, PyObject **object)
 {
-    bine *rt = bine__here;
-    int can;
+    int can = bine__can_wait(bine__here);
+    int status;
 
     if (object != NULL)
         *object = NULL;
-    if (rt == NULL)
-        return wait_as_thread(want, object);
-    can = bine__can_wait(rt);
-    if (can == BINE_EMICRO || can == BINE_EBUSY)
-        return wait_as_owner(rt, can, want, object);
-    return wait_as_micro(rt, want, object);
+    if (can == BINE_OK || can == BINE_ECANCELED)
+        return wait_as_micro(bine__here, want, object);
+    status = bine__line_refuse(want);
+    return status != BINE_OK ? status : wait_as_thread(want, object);
+}
+
+/* ---- after a fork ---- */
+
+/* The ticket of a micro-thread that is parked in a line, or NULL. */
+static bine__ticket *ticket_of(const bine__micro *micro)
+{
+    void *what = micro->wait == NULL ? NULL : micro->wait->what;
+
+    return what != NULL && *(bine__describe *)what == describe ? what : NULL;
+}
+
+void bine__python_forked(void)
+{
+    const bine *rt = bine__here == NULL ? bine__python_now->rt : NULL;
+    bine__ticket **at = &bells;
+
+    while (*at != NULL) {
+        bine__ticket *t = *at;
+
+        if (t->who == bine__who()) { /* its signal handler has forked */
+            at = &t->next_bell;
+            continue;
+        }
+        unlink_ticket(t);
+        *at = t->next_bell;
+    }
+    for (const bine__micro *micro = rt == NULL ? NULL : rt->oldest; micro != NULL; micro = micro->newer)
+        if (ticket_of(micro) != NULL)
+            unlink_ticket(ticket_of(micro));
 }
 
 int64_t bine__line_clock(void)

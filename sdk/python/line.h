@@ -22,6 +22,7 @@ typedef struct bine__ticket {
     bool served;
     bool called; /* by another thread: in the list of those that their owner is to wake */
     struct bine__ticket *next_called;
+    struct bine__ticket *next_bell; /* of all OS threads that wait */
 } bine__ticket;
 
 typedef struct bine__line {
@@ -43,14 +44,12 @@ typedef struct bine__want {
 /* Who is running: the micro-thread's own number, or the OS thread's identifier. Never 0. */
 uint64_t bine__who(void);
 
-/* Whether that is a micro-thread. */
-bool bine__is_micro(void);
-
 /* Waits in line until it is served: BINE_OK, and *object (new, may be NULL) is what it was given, when
  * `object` is not NULL. BINE_ETIMEDOUT. All others with an exception set: cancelled, a signal handler raised,
  * the wait is refused, out of memory. One that was served when something cut it short counts as served. A
  * micro-thread is suspended; an OS thread blocks without the GIL. The runtime's own thread, off a
- * micro-thread, blocks only where CPython would and another Python thread may end it. */
+ * micro-thread, blocks only where CPython would and another Python thread may end it; when the interpreter
+ * ends, nowhere. */
 int bine__line_wait(const bine__want *want, PyObject **object);
 
 /* Serves the first, with `object` (taken, may be NULL): it goes on at its turn. What it had brought: new, or
@@ -68,6 +67,10 @@ PyObject *bine__line_outcome(int status);
 
 /* The clock that its timeouts go by on this thread, in ns. */
 int64_t bine__line_clock(void);
+
+/* BINE_OK, or a status with an exception: that wait would be refused here. For those who give something up
+ * before they wait. */
+int bine__line_refuse(const bine__want *want);
 
 size_t bine__line_count(const bine__line *line);
 

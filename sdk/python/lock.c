@@ -14,14 +14,12 @@ typedef struct lock_object {
     bine__line line;
     uint64_t owner; /* who took it; 0: free */
     size_t count;   /* of a RLock: how often */
-    bool by_micro;
     PyObject *weakrefs;
 } lock_object;
 
-static void take(lock_object *self, uint64_t who, bool by_micro)
+static void take(lock_object *self, uint64_t who)
 {
     self->owner = who;
-    self->by_micro = by_micro;
     self->count = 1;
 }
 
@@ -34,7 +32,7 @@ static void hand_over(lock_object *self)
         self->owner = 0;
         return;
     }
-    take(self, next->who, next->micro != NULL);
+    take(self, next->who);
     bine__line_serve(&self->line, NULL);
 }
 
@@ -45,11 +43,11 @@ static int acquire(lock_object *self, int64_t timeout_ns, bool stubborn)
                        .line = &self->line,
                        .timeout_ns = timeout_ns,
                        .stubborn = stubborn,
-                       .held_by_micro = self->by_micro};
+                       .held_by_micro = bine__is_micro_id(self->owner)};
     int status;
 
     if (self->owner == 0) {
-        take(self, bine__who(), bine__is_micro());
+        take(self, bine__who());
         return BINE_OK;
     }
     if (timeout_ns == 0)

@@ -36,6 +36,7 @@ typedef struct bine__python {
     PyTypeObject *function_type;
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
+    PyTypeObject *simple_queue_type;
     PyObject *host_modules;               /* name -> module made by bine_def() */
     PyObject *set_recursion_limit;        /* CPython's own, where ours stands in for it; or NULL */
     PyObject *sources;                    /* name -> source of the scripts that are strings, for tracebacks */
@@ -47,6 +48,7 @@ typedef struct bine__python {
     bine__job call;                       /* wakes the following */
     bool calling;                         /* it is on its way */
     struct bine__ticket *called;          /* micro-threads that other threads have served, see line.c */
+    struct bine__ticket *last_called;     /* of them; NULL or stale when there is none */
 } bine__python;
 
 /* That of the one runtime, for Python code on whatever thread: module bine's exceptions are

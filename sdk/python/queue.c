@@ -65,18 +65,17 @@ static bool is_full(const queue_object *self)
 
 /* ---- errors ---- */
 
-/* The standard exceptions live in modules that are imported when it comes to that. */
+/* queue.Empty, once module _queue has been imported. */
 static PyObject *empty_error;
 
 /* give_queue(module): module _queue has been imported, and gets ours. One that is imported anew has the same.
  */
 PyObject *bine__give_queue(PyObject *unused, PyObject *module)
 {
-    PyObject *simple = PyObject_GetAttrString(bine__python_now->module, "SimpleQueue");
-    int status = simple == NULL ? -1 : PyObject_SetAttrString(module, "SimpleQueue", simple);
+    int status = PyObject_SetAttrString(module, "SimpleQueue",
+                                        (PyObject *)bine__python_now->simple_queue_type);
 
     (void)unused;
-    Py_XDECREF(simple);
     if (status == 0 && empty_error == NULL)
         empty_error = PyObject_GetAttrString(module, "Empty");
     else if (status == 0)
@@ -84,11 +83,11 @@ PyObject *bine__give_queue(PyObject *unused, PyObject *module)
     return status != 0 || empty_error == NULL ? NULL : Py_NewRef(Py_None);
 }
 
-/* queue.Full. Returns NULL, as the next one. */
-static PyObject *raise_full(void)
+/* The standard exceptions live in modules that are imported when it comes to that. Returns NULL. */
+static PyObject *raise_standard(const char *name)
 {
     PyObject *queue = PyImport_ImportModule("queue");
-    PyObject *error = queue == NULL ? NULL : PyObject_GetAttrString(queue, "Full");
+    PyObject *error = queue == NULL ? NULL : PyObject_GetAttrString(queue, name);
 
     if (error != NULL)
         PyErr_SetNone(error);
@@ -97,13 +96,16 @@ static PyObject *raise_full(void)
     return NULL;
 }
 
+static PyObject *raise_full(void)
+{
+    return raise_standard("Full");
+}
+
 static PyObject *raise_empty(void)
 {
-    PyObject *queue = empty_error != NULL ? NULL : PyImport_ImportModule("_queue");
-
-    if (empty_error != NULL && !PyErr_Occurred())
-        PyErr_SetNone(empty_error);
-    Py_XDECREF(queue);
+    if (empty_error == NULL)
+        return raise_standard("Empty");
+    PyErr_SetNone(empty_error);
     return NULL;
 }
 
@@ -337,12 +339,14 @@ static void queue_dealloc(queue_object *self)
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, queue_dealloc); /* queues may lie in queues, ever so deep */
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs((PyObject *)self);
     queue_clear(self);
     PyMem_Free(self->items);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 #define SHARED_METHODS                                                                                   \
@@ -445,5 +449,6 @@ static PyType_Spec simple_spec = {
 
 int bine__add_queue_types(bine__python *py)
 {
-    return bine__add_type_only(py, &queue_spec) != 0 ? -1 : bine__add_type_only(py, &simple_spec);
+    py->simple_queue_type = bine__add_type(py, &simple_spec);
+    return py->simple_queue_type == NULL ? -1 : bine__add_type_only(py, &queue_spec);
 }

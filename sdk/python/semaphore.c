@@ -92,8 +92,12 @@ static PyObject *semaphore_release(semaphore_object *self, PyObject *const *args
         n = PyNumber_AsSsize_t(given, PyExc_OverflowError);
     if (n == -1 && PyErr_Occurred())
         return NULL;
-    if (n < 1 || n > PY_SSIZE_T_MAX - self->value) {
+    if (n < 1) {
         PyErr_Format(PyExc_ValueError, "n must be one or more, not %zd", n);
+        return NULL;
+    }
+    if (n > PY_SSIZE_T_MAX - self->value) {
+        PyErr_Format(PyExc_OverflowError, "a semaphore counts to %zd", PY_SSIZE_T_MAX);
         return NULL;
     }
     release(self, n);
@@ -111,8 +115,7 @@ static PyObject *semaphore_exit(semaphore_object *self, PyObject *const *args, P
 {
     (void)args;
     (void)nargs;
-    release(self, 1);
-    Py_RETURN_NONE;
+    return semaphore_release(self, NULL, 0, NULL);
 }
 
 static PyObject *semaphore_repr(semaphore_object *self)
