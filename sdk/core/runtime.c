@@ -599,6 +599,7 @@ static void report_rest(bine *rt)
 static void close_all(bine *rt)
 {
     rt->shutting_down = true;
+    bine__python_close_generators(rt);
     bine__inbox_close(rt->inbox, &rt->ready);
     report_rest(rt);
     rt->closing = true;
@@ -613,8 +614,11 @@ static void close_all(bine *rt)
     bine__python_closed(rt);
     run_out(rt, &rt->ready);
     end_runtime(rt);
-    bine__stacks_deinit(&rt->stacks);
-    bine__stacks_deinit(&rt->large);
+    /* Where a generator would not end, its frames stay, and so does what they lie on. */
+    if (rt->stacks.in_use == 0 && rt->large.in_use == 0) {
+        bine__stacks_deinit(&rt->stacks);
+        bine__stacks_deinit(&rt->large);
+    }
 }
 
 int bine_close(bine *rt)

@@ -112,6 +112,10 @@ PyObject *bine__micro_site(const bine_micro *micro, int *line);
 /* The frames of one that is suspended, outermost first (a new list). */
 PyObject *bine__micro_stack(bine_micro *micro);
 
+/* The frames from the innermost one (taken, may be NULL) to `end` (exclusive; NULL: all), outermost first (a
+ * new list). */
+PyObject *bine__frames(PyFrameObject *frame, const PyFrameObject *end);
+
 /* Its error counts as seen from now on. */
 void bine__micro_take_error(bine_micro *micro);
 

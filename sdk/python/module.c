@@ -93,6 +93,15 @@ static PyMethodDef functions[] = {
     {"all", py_all, METH_NOARGS,
      PyDoc_STR("all($module, /)\n--\n\n"
                "A list of the MicroThreads that have not ended, the oldest first.")},
+    {"generate", (PyCFunction)(void (*)(void))bine__py_generate, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("generate($module, function, /, *args, **kwargs)\n--\n\n"
+               "An iterator, a Generator, over what function(*args, **kwargs) emits: it, or whatever it\n"
+               "calls, calls bine.emit(). It runs as part of whoever asks for the next value.\n"
+               "A generator function may be given too.")},
+    {"emit", bine__py_emit, METH_O,
+     PyDoc_STR("emit($module, value, /)\n--\n\n"
+               "Hand `value` to whoever iterates over the generator that this is called in, and go on when\n"
+               "they ask for the next one. Return what they send(), else None.")},
     {"set_switch_hook", bine__py_set_switch_hook, METH_O,
      PyDoc_STR("set_switch_hook($module, hook, /)\n--\n\n"
                "Have hook(micro) called at each switch, with the MicroThread that runs from then on, or\n"
@@ -198,7 +207,8 @@ static int fill(bine *rt)
         bine__add_exceptions(py) != 0)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
-        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0)
+        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 ||
+        bine__add_function_type(py) != 0 || bine__add_generator_type(py) != 0)
         return -1;
     if (bine__refuse_waits() != 0)
         return -1;

@@ -28,6 +28,7 @@ typedef struct bine__python {
     PyTypeObject *scope_type;
     PyTypeObject *deferred_type;
     PyTypeObject *function_type;
+    PyTypeObject *generator_type;
     PyObject *host_modules;               /* name -> module made by bine_def() */
     PyObject *set_recursion_limit;        /* CPython's own, where ours stands in for it; or NULL */
     PyObject *sources;                    /* name -> source of the scripts that are strings, for tracebacks */
@@ -35,6 +36,8 @@ typedef struct bine__python {
     PyObject *borrowers[BINE__BORROWERS]; /* what ours on small stacks stand in for, see smallstack.c */
     PyObject *switch_hook;                /* a script's, or NULL */
     bine_micro *failed;                   /* ended with an error that nobody has taken yet */
+    struct bine__generator *generators;   /* that have begun and not ended, the newest first */
+    bool closed_generators;               /* none begins any more */
 } bine__python;
 
 /* That of the one runtime, for Python code on whatever thread: module bine's exceptions are
@@ -58,6 +61,9 @@ void bine__raise(PyObject *exception);
 /* The exception that is set becomes the message of `status`, or of BINE_ENOMEM: "call: subject:
  * text". Returns the status. */
 int bine__fail_with_exception(int status, const char *call, const char *subject);
+
+/* The exception that is set goes into an iterator with a method throw(); as PyIter_Send() otherwise. */
+PySendResult bine__throw_into(PyObject *iterator, PyObject **value);
 
 /* Raises class(text); bytes that are no UTF-8 are replaced: text of the host's, or one cut short. */
 void bine__raise_text(PyObject *class, const char *text);
@@ -97,9 +103,14 @@ int bine__add_shield_type(bine__python *py);
 int bine__add_scope_type(bine__python *py);
 int bine__add_deferred_type(bine__python *py);
 int bine__add_function_type(bine__python *py);
+int bine__add_generator_type(bine__python *py);
 
 /* bine.spawn(), to the vectorcall convention. */
 PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+
+/* bine.generate(), to the vectorcall convention; bine.emit(). */
+PyObject *bine__py_generate(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *bine__py_emit(PyObject *module, PyObject *value);
 
 /* How a settled deferred appears to a script: its value (new), or an exception. */
 PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
