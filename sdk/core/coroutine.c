@@ -207,6 +207,13 @@ PyFrameObject *bine__co_frame(bine *rt, const bine__co *co)
     return bine__pystack_frame(rt->tstate, &((const own *)(const void *)co)->py);
 }
 
+int bine__co_traverse(const bine__co *co, visitproc visit, void *arg)
+{
+    const own *self = (const own *)(const void *)co;
+
+    return co->resumer != NULL ? 0 : bine__pystack_traverse(&self->py, &self->seam, visit, arg);
+}
+
 /* ---- a larger stack for a while ---- */
 
 static bool is_large(bine *rt, const bine__slot *slot)

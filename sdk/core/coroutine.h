@@ -42,6 +42,9 @@ bool bine__co_may_suspend(bine *rt, const bine__co *co);
 /* The innermost frame (new, or NULL) of one that is suspended; of its resumer while it runs. */
 PyFrameObject *bine__co_frame(bine *rt, const bine__co *co);
 
+/* For the collector: visits what the variables of one that is suspended hold. */
+int bine__co_traverse(const bine__co *co, visitproc visit, void *arg);
+
 /* The innermost one that the running code is part of, or NULL. */
 static inline bine__co *bine__co_running(const bine *rt)
 {

@@ -158,11 +158,34 @@ static void init_seam_frame(PyThreadState *t, struct _PyInterpreterFrame *frame)
     frame->owner = FRAME_OWNED_BY_THREAD;
 }
 
+/* Somebody holds a frame object for it: that gets the frame for its own, as CPython does when a call
+ * returns, and the namespaces with it. */
+static void hand_over(struct _PyInterpreterFrame *frame, PyFrameObject *object)
+{
+    struct _PyInterpreterFrame *copy = (struct _PyInterpreterFrame *)(void *)object->_f_frame_data;
+
+    memcpy(copy, frame, offsetof(struct _PyInterpreterFrame, localsplus));
+    Py_INCREF(copy->f_code);
+    copy->owner = FRAME_OWNED_BY_FRAME_OBJECT;
+    copy->previous = NULL;
+    copy->stacktop = 0;
+    object->f_frame = copy;
+    PyObject_GC_Track(object);
+}
+
 static void clear_seam_frame(struct _PyInterpreterFrame *frame)
 {
-    Py_CLEAR(frame->f_globals);
-    Py_CLEAR(frame->f_builtins);
-    Py_CLEAR(frame->f_locals);
+    PyFrameObject *object = frame->frame_obj;
+
+    frame->frame_obj = NULL;
+    if (object != NULL && Py_REFCNT(object) > 1) {
+        hand_over(frame, object);
+    } else {
+        Py_CLEAR(frame->f_globals);
+        Py_CLEAR(frame->f_builtins);
+        Py_CLEAR(frame->f_locals);
+    }
+    Py_XDECREF(object);
 }
 #else
 int bine__prepare_seams(void)
@@ -222,6 +245,51 @@ void bine__pyseam_clear(bine__pyseam *seam)
     Py_CLEAR(seam->handled.exc_value);
     clear_seam_frame(&seam->frame);
 }
+
+#if BINE__STACK_POINTER_CHECKED
+/* From 3.14 on a variable may hold a reference that is not counted: what frames hold is left alone. */
+int bine__pystack_traverse(const bine__pystack *py, const bine__pyseam *seam, visitproc visit, void *arg)
+{
+    (void)py;
+    (void)seam;
+    (void)visit;
+    (void)arg;
+    return 0;
+}
+#else
+/* All that it visits is counted once, as this frame's own. What lies on its evaluation stack is not to be
+ * known while a call is in progress, and counts as held from outside. */
+static int traverse_frame(struct _PyInterpreterFrame *frame, visitproc visit, void *arg)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    const PyCodeObject *code = frame->f_code;
+#else
+    const PyCodeObject *code = _PyFrame_GetCode(frame);
+#endif
+
+    Py_VISIT(frame->frame_obj);
+    Py_VISIT(frame->f_locals);
+    for (int i = 0; i < code->co_nlocalsplus; i++)
+        Py_VISIT(frame->localsplus[i]);
+    return 0;
+}
+
+int bine__pystack_traverse(const bine__pystack *py, const bine__pyseam *seam, visitproc visit, void *arg)
+{
+#if BINE__USES_CFRAME
+    struct _PyInterpreterFrame *frame = py->cframe->current_frame;
+#else
+    struct _PyInterpreterFrame *frame = py->frame;
+#endif
+    int status = 0;
+
+    /* A generator visits its frame itself. */
+    for (; frame != &seam->frame && status == 0; frame = frame->previous)
+        if (frame->owner == FRAME_OWNED_BY_THREAD && !_PyFrame_IsIncomplete(frame))
+            status = traverse_frame(frame, visit, arg);
+    return status;
+}
+#endif
 
 bool bine__is_handling(PyThreadState *t)
 {

@@ -42,6 +42,8 @@ void bine__pystack_init(PyThreadState *t, bine__pystack *py, bine__pyseam *seam,
 void bine__pyseam_clear(bine__pyseam *seam);
 /* The innermost frame of *py (new), or NULL when it has none. */
 PyFrameObject *bine__pystack_frame(PyThreadState *t, const bine__pystack *py);
+/* For the collector, of a suspended stack: visits what its frames' variables hold. */
+int bine__pystack_traverse(const bine__pystack *py, const bine__pyseam *seam, visitproc visit, void *arg);
 
 __attribute__((always_inline)) static inline void bine__pystack_swap(PyThreadState *t, bine__pystack *py)
 {

@@ -245,11 +245,12 @@ static PySendResult generator_am_send(PyObject *self, PyObject *value, PyObject 
     return send((generator *)self, value, out);
 }
 
-/* How a return looks to who asked for a value: StopIteration(value), value being taken. */
+/* How a return looks to who asked for a value: StopIteration, with the value (taken) if it is one. */
 static void stop_with(PyObject *value)
 {
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration,
-                                         value); /* by hand: a tuple must stay one value */
+    /* By hand: a tuple must stay one value. */
+    PyObject *stop = value == Py_None ? PyObject_CallNoArgs(PyExc_StopIteration)
+                                      : PyObject_CallOneArg(PyExc_StopIteration, value);
 
     Py_DECREF(value);
     if (stop != NULL)
@@ -550,7 +551,7 @@ static int generator_traverse(generator *self, visitproc visit, void *arg)
     Py_VISIT(self->function);
     Py_VISIT(self->args);
     Py_VISIT(self->kwnames);
-    return 0;
+    return self->co == NULL ? 0 : bine__co_traverse(self->co, visit, arg);
 }
 
 static int generator_clear(generator *self)

