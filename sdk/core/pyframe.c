@@ -135,7 +135,6 @@ PyCodeObject *bine__running_code(PyThreadState *t, int *offset)
 
 /* ---- the seams of coroutines ---- */
 
-#if PY_VERSION_HEX < 0x030C0000
 static PyCodeObject *seam_code;
 
 int bine__prepare_seams(void)
@@ -144,18 +143,28 @@ int bine__prepare_seams(void)
     return seam_code == NULL ? -1 : 0;
 }
 
-/* It passes for a frame that is still being built. C functions that look at the innermost frame
- * without asking meet it: its namespaces are those of who begins. */
+/* It passes for a frame that is still being built, and from 3.12 on for one of the interpreter's own between
+ * C and Python. C functions that look at the innermost frame without asking meet it: its namespaces are those
+ * of who begins. */
 static void init_seam_frame(PyThreadState *t, struct _PyInterpreterFrame *frame)
 {
     const struct _PyInterpreterFrame *caller = complete_frame(t);
 
+#if PY_VERSION_HEX < 0x030D0000
     frame->f_code = seam_code;
     frame->prev_instr = _PyCode_CODE(seam_code) - 1;
+#else
+    frame->f_executable = (PyObject *)seam_code;
+    frame->instr_ptr = _PyCode_CODE(seam_code);
+#endif
     frame->f_globals = caller == NULL ? NULL : Py_XNewRef(caller->f_globals);
     frame->f_builtins = Py_XNewRef(caller == NULL ? t->interp->builtins : caller->f_builtins);
+#if PY_VERSION_HEX < 0x030C0000
     frame->is_entry = true;
     frame->owner = FRAME_OWNED_BY_THREAD;
+#else
+    frame->owner = FRAME_OWNED_BY_CSTACK;
+#endif
 }
 
 /* Somebody holds a frame object for it: that gets the frame for its own, as CPython does when a call
@@ -165,7 +174,7 @@ static void hand_over(struct _PyInterpreterFrame *frame, PyFrameObject *object)
     struct _PyInterpreterFrame *copy = (struct _PyInterpreterFrame *)(void *)object->_f_frame_data;
 
     memcpy(copy, frame, offsetof(struct _PyInterpreterFrame, localsplus));
-    Py_INCREF(copy->f_code);
+    Py_INCREF(seam_code);
     copy->owner = FRAME_OWNED_BY_FRAME_OBJECT;
     copy->previous = NULL;
     copy->stacktop = 0;
@@ -187,30 +196,6 @@ static void clear_seam_frame(struct _PyInterpreterFrame *frame)
     }
     Py_XDECREF(object);
 }
-#else
-int bine__prepare_seams(void)
-{
-    return 0;
-}
-
-/* As the interpreter's own, between C and Python. */
-static void init_seam_frame(PyThreadState *t, struct _PyInterpreterFrame *frame)
-{
-#if PY_VERSION_HEX < 0x030D0000
-    frame->f_code = t->interp->interpreter_trampoline;
-    frame->prev_instr = _PyCode_CODE(frame->f_code);
-#else
-    (void)t;
-    frame->f_executable = Py_None;
-#endif
-    frame->owner = FRAME_OWNED_BY_CSTACK;
-}
-
-static void clear_seam_frame(struct _PyInterpreterFrame *frame)
-{
-    (void)frame;
-}
-#endif
 
 void bine__pystack_init(PyThreadState *t, bine__pystack *py, bine__pyseam *seam, const bine__pystart *start)
 {

@@ -50,13 +50,14 @@ def main(bine, folder):
     python = folder / "plain_python"
     figures = measure({
         "switch": (bine, HERE / "switch.py", 3),
+        "emit": (bine, HERE / "emit.py", 3),
         "greenlet": (python, HERE / "peer_greenlet.py", 3),
         "deferred": (folder / "deferred", 3),
         "wake": (folder / "wake", WAKES),
         "asyncio": (python, HERE / "peer_asyncio.py", 3, WAKES),
         "Twisted": (python, HERE / "peer_twisted.py", 3, WAKES),
     })
-    own = {k: v for name in ("switch", "deferred", "wake") for k, v in figures[name].items()}
+    own = {k: v for name in ("switch", "emit", "deferred", "wake") for k, v in figures[name].items()}
     peers = {name: figures[name] for name in ("greenlet", "asyncio", "Twisted")}
     memory = run(folder / "parked", 100_000)
 
@@ -74,6 +75,9 @@ def main(bine, folder):
     row("parked, small class, 100,000", f"{kib:.2f} KiB", "at most 4.8 KiB", kib <= 4.8)
     switches = own["resolve + wait"] / own["switch, 2"]
     row("deferred: create + resolve + wait / switch", f"{switches:.2f}", "at most 3", switches <= 3)
+    for deep in ("", ", 10 deep"):
+        times = own["emit" + deep] / own["yield"]
+        row(f"emit{deep} / yield of a plain generator", f"{times:.2f}", "at most 4", times <= 4)
     for who in ("in C", "in a script"):
         wake = own["wake, " + who] / 1000
         row(f"resolve on another thread to resumption, {who}", f"{wake:.1f} us", "at most 20 us", wake <= 20)

@@ -109,8 +109,9 @@ def test_builtins_that_look_at_their_caller():
     for builtin in (locals, dir, vars):
         assert raised(namespace, bine.generate(builtin))[0] in ("returned", "SystemError")
     frame = namespace(bine.generate(sys._getframe))
-    assert frame.f_code.co_name == "namespace" or sys.version_info < (3, 12), frame
-    assert frame.f_back is None or frame.f_back.f_code.co_name.startswith("test_") and frame.f_lineno > 0
+    for look in (repr, traceback.format_stack, lambda f: [getattr(f, name) for name in dir(f)]):
+        look(frame)
+    del frame
     assert namespace(bine.generate(eval, "len('abc')")) == 3
     assert namespace(bine.generate(__import__, "json")).dumps([]) == "[]"
     assert namespace(bine.generate(bine.spawn, len, "abc")).join() == 3
@@ -268,7 +269,7 @@ DRIVERS = {
     "close": lambda g, log: [do(log, next, g), do(log, g.close), do(log, next, g), do(log, g.close)],
     "close at first": lambda g, log: [do(log, g.close), do(log, next, g), throwing(g, log)],
     "close twice": lambda g, log: [do(log, next, g), do(log, next, g), do(log, g.close), do(log, g.close)],
-    "yield from": lambda g, log: [do(log, list, relay(g, log)), do(log, next, g)],
+    "yield from": lambda g, log: [do(log, lambda: [*itertools.islice(relay(g, log), 5)]), do(log, next, g)],
     "yield from, thrown into": lambda g, log: through_relay(g, log),
     "in a handler": lambda g, log: in_handler(g, log),
     "unpacked": lambda g, log: [do(log, lambda: [*itertools.islice(g, 3)]), do(log, next, g, "default")],
