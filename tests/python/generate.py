@@ -119,6 +119,9 @@ def test_builtins_that_look_at_their_caller():
 
 def test_a_million_values_in_constant_memory():
     def resident():
+        with open("/proc/self/maps") as file:
+            if any("libasan" in line or "libtsan" in line for line in file):
+                return 0  # a sanitizer keeps what was freed
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
