@@ -146,6 +146,8 @@ static void run(void *user)
 
     Py_CLEAR(self->value); /* the first that is sent: None */
     self->value = call(self);
+    if (self->value == NULL && PyErr_Occurred() == NULL)
+        PyErr_NoMemory(); /* CPython has lost it, as it does when memory is out */
     if (self->value == NULL && PyErr_ExceptionMatches(PyExc_StopIteration))
         explain_stop();
     self->state = DONE;

@@ -669,7 +669,8 @@ PyObject *bine__frames(PyFrameObject *frame, const PyFrameObject *end)
         frame = back;
     }
     Py_XDECREF(frame);
-    if (frames != NULL && PyList_Reverse(frames) != 0)
+    /* Where a frame had no object yet, and there was no memory for one, that looks like the end. */
+    if (frames != NULL && (PyErr_Occurred() != NULL || PyList_Reverse(frames) != 0))
         Py_CLEAR(frames);
     return frames;
 }
