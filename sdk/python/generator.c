@@ -284,22 +284,50 @@ static PyObject *generator_send(generator *self, PyObject *given)
     return NULL;
 }
 
-/* Raises `what`, an exception or a class of them. -1: it is neither; or its own call failed. */
-static int raise_any(PyObject *what)
+/* The exception (new) that `what` and `value` (may be NULL) name, as in throw(type, value): which callers
+ * written for generators of 3.11 still use, contextlib among them. NULL with an exception. */
+static PyObject *exception_of(PyObject *what, PyObject *value)
 {
-    PyObject *exception = PyExceptionClass_Check(what) ? PyObject_CallNoArgs(what) : Py_NewRef(what);
+    if (value == Py_None)
+        value = NULL;
+    if (PyExceptionInstance_Check(what) && value == NULL)
+        return Py_NewRef(what);
+    if (PyExceptionInstance_Check(what)) {
+        PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+        return NULL;
+    }
+    if (!PyExceptionClass_Check(what)) {
+        PyErr_Format(PyExc_TypeError,
+                     "exceptions must be classes or instances deriving from BaseException, not %.100s",
+                     Py_TYPE(what)->tp_name);
+        return NULL;
+    }
+    if (value != NULL && PyExceptionInstance_Check(value))
+        return Py_NewRef(value);
+    return value == NULL ? PyObject_CallNoArgs(what) : PyObject_CallOneArg(what, value);
+}
 
+/* Raises what the arguments of throw() say. -1: they say nothing that can be raised. */
+static int raise_any(PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *exception;
+
+    if (count < 1 || count > 3) {
+        PyErr_Format(PyExc_TypeError, "throw() takes an exception (%zd arguments given)", count);
+        return -1;
+    }
+    exception = exception_of(args[0], count > 1 ? args[1] : NULL);
     if (exception == NULL)
         return -1;
-    if (PyExceptionInstance_Check(exception)) {
-        bine__raise(exception);
-        return 0;
+    if (!PyExceptionInstance_Check(exception) ||
+        (count > 2 && args[2] != Py_None && PyException_SetTraceback(exception, args[2]) != 0)) {
+        if (PyErr_Occurred() == NULL)
+            PyErr_SetString(PyExc_TypeError, "calling the exception's class has not given an exception");
+        Py_DECREF(exception);
+        return -1;
     }
-    PyErr_Format(PyExc_TypeError,
-                 "exceptions must be classes or instances deriving from BaseException, not %.100s",
-                 Py_TYPE(what)->tp_name);
-    Py_DECREF(exception);
-    return -1;
+    bine__raise(exception);
+    return 0;
 }
 
 /* One that has not begun never will. */
@@ -309,12 +337,12 @@ static void drop(generator *self)
     clear_call(self);
 }
 
-static PyObject *generator_throw(generator *self, PyObject *what)
+static PyObject *generator_throw(generator *self, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *value;
     PySendResult sent;
 
-    if (check_free(self) != 0 || raise_any(what) != 0)
+    if (check_free(self) != 0 || raise_any(args, count) != 0)
         return NULL;
     if (self->state == FRESH)
         drop(self);
@@ -628,7 +656,7 @@ static PyMethodDef methods[] = {
     {"send", (PyCFunction)generator_send, METH_O,
      PyDoc_STR("send($self, value, /)\n--\n\n"
                "Have emit() return `value`, and return what is emitted next.")},
-    {"throw", (PyCFunction)generator_throw, METH_O,
+    {"throw", (PyCFunction)(void (*)(void))generator_throw, METH_FASTCALL,
      PyDoc_STR("throw($self, exception, /)\n--\n\n"
                "Have emit() raise `exception`, and return what is emitted next.")},
     {"close", (PyCFunction)generator_close, METH_NOARGS,

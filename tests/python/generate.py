@@ -369,6 +369,40 @@ def test_a_context_manager_can_be_made_of_it():
     assert log == ["in", "out"]
 
 
+def test_an_error_in_the_block_of_such_a_context_manager_comes_in():
+    def work():
+        try:
+            bine.emit("target")
+        except ValueError as error:
+            log.append(str(error))
+    log = []
+    with contextlib.contextmanager(lambda: bine.generate(work))():
+        raise ValueError("in the block")
+    assert log == ["in the block"]
+
+
+def test_what_throw_takes():
+    def work():
+        while None not in log:
+            try:
+                bine.emit(1)
+            except BaseException as error:
+                log.append(error)
+    log = []
+    g = bine.generate(work)
+    next(g)
+    error = KeyError("a")
+    for args in ((error,), (KeyError,), (KeyError, error), (KeyError, "b"), (KeyError, None, None), (error, None)):
+        g.throw(*args)
+    assert log[0] is log[2] is log[5] is error and [str(e) for e in log[1:5:2]] == ["", "'b'"], log
+    for args in ((), (error, error), (KeyError, 1, 2), (5,), (int,), (KeyError, 1, None, None)):
+        assert raised(g.throw, *args)[0] == "TypeError", args
+    assert len(log) == 6
+    log.append(None)
+    with unraisable():
+        del g
+
+
 def test_locals_of_the_function_stay():
     def work():
         a = 1
