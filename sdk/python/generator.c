@@ -377,7 +377,7 @@ static PyObject *close_begun(generator *self)
     if (sent == PYGEN_RETURN)
         return closed_with(value);
     if (sent == PYGEN_NEXT) {
-        Py_DECREF(value);
+        Py_XDECREF(value);
         PyErr_SetString(PyExc_RuntimeError, "generator ignored GeneratorExit");
         return NULL;
     }
