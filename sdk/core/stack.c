@@ -121,6 +121,7 @@ static bine__slot *carve(bine__stacks *stacks)
         return NULL;
     slot = &region->slots[region->carved];
     slot->next = NULL;
+    slot->co = NULL;
     slot->low = base + stacks->page_size;
     bine__fiber_init(BINE__FIBER(slot), slot->low, stacks->c_size);
 #if BINE__VALGRIND
