@@ -370,5 +370,4 @@ void bine__micro_leave(bine__micro *micro)
     micro->pending |= BINE__EXIT;
     micro->slot = NULL; /* it stays as it is: objects point there */
     micro->saved = NULL;
-    micro->borrows = false;
 }

@@ -435,7 +435,7 @@ static void generator_finalize(PyObject *object)
     if (self->rt == bine__here && !bine__co_too_deep(self->rt, self->co))
         abandon(self);
     else
-        bine__release_on_owner(self->rt, Py_NewRef(object), abandon_later);
+        bine__release_later(self->rt, Py_NewRef(object), abandon_later);
 }
 
 void bine__python_close_generators(bine *rt)

@@ -249,12 +249,17 @@ static void do_nothing(bine *rt, void *user)
     (void)user;
 }
 
+void bine__release_later(bine *rt, void *object, bine_free release)
+{
+    bine_post(rt, do_nothing, object, release);
+}
+
 void bine__release_on_owner(bine *rt, void *object, bine_free release)
 {
     if (bine__here == rt)
         release(object);
     else
-        bine_post(rt, do_nothing, object, release);
+        bine__release_later(rt, object, release);
 }
 
 int bine__python_register(void)

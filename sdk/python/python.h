@@ -161,6 +161,8 @@ void bine__raise_timeout(bine_micro *micro);
 /* The last handle has gone, on whatever thread: calls release(object), on another than the owner's in a tick
  * to come. */
 void bine__release_on_owner(bine *rt, void *object, bine_free release);
+/* The same, and not before that tick on the owner's thread either. */
+void bine__release_later(bine *rt, void *object, bine_free release);
 
 /* Makes a type from `spec` and adds it to the module under its last name. */
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);

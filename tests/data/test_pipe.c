@@ -521,7 +521,7 @@ TEST(what_a_thread_has_left_for_a_reader_is_got_though_its_time_is_over)
     in_thread(put_seven, NULL); /* the reader's wait ends in the tick that brings it */
     crank(MS);
     settle(rt);
-    CHECK_STR(trail, "BINE_OK 7");
+    CHECK_STR(notes(), "BINE_OK 7");
     close_pipe();
 }
 
@@ -541,9 +541,9 @@ TEST(values_that_threads_left_come_before_those_put_on_the_owners_thread)
     CHECK_OK(bine_try_put(writer, bine_value_i64(8)));
     CHECK_OK(bine_try_put(writer, bine_value_i64(9)));
     settle(rt);
-    CHECK_STR(trail, "-7 ");
+    CHECK_STR(notes(), "-7 ");
     crank(MS);
     settle(rt);
-    CHECK_STR(trail, "-7 -8 -9 ");
+    CHECK_STR(notes(), "-7 -8 -9 ");
     close_pipe();
 }
