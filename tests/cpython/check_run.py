@@ -43,7 +43,7 @@ def accepted(*tests, says, **options):
 
 def test_what_is_the_same_outside_is_no_failure():
     accepted("Same", says=["not ours: sample.Same.test_fails: the same outside\n",
-                           "2 passed, 1 skipped, 1 failed inside; 0 wrong"])
+                           "3 passed, 1 skipped, 1 failed inside; 0 wrong"])
 
 
 def test_what_fails_inside_only_is_wrong():
@@ -56,6 +56,10 @@ def test_what_fails_outside_only_is_well():
 
 def test_what_fails_outside_now_and_then_is_told_to_be_flaky():
     accepted("Flaky", "Same.test_passes", says=["sample.Flaky.test: the same outside in 1 of 3 runs: flaky"])
+
+
+def test_what_depends_on_the_tests_before_it_is_run_behind_them():
+    accepted("Later", says=["1 passed, 1 skipped, 0 failed inside; 0 wrong"])
 
 
 def test_a_skip_does_not_hide():

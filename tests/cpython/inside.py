@@ -3,7 +3,8 @@
     inside.py REPORT MODULE [all | TEST ...]
 
 run.py starts it, inside a micro-thread as the main script of the command bine, and outside as that of
-python3. REPORT gets one JSON record a line, the moment it is known, so that a hang or a crash leaves
+python3. Inside, the tests are not alone: other micro-threads are parked beside them, and take turns when
+the tests let them. REPORT gets one JSON record a line, the moment it is known, so that a hang or a crash leaves
 behind what ran until then:
 
     {"micro": true}                                whether this is a micro-thread
@@ -17,6 +18,8 @@ text: ["failed", "Traceback ..."]. A set-up of a class or module that fails or s
 unittest gives it, "setUpClass (test.test_x.C)". A module that skips itself, or cannot be imported, is a
 test by its own name. A test is chosen by its id, or by what its id begins with: a class, a module.
 """
+import contextlib
+import decimal
 import faulthandler
 import importlib
 import json
@@ -49,7 +52,7 @@ class Report:
 
 
 def name_of(test):
-    return test.id() if callable(test.id) else str(test.id)
+    return type(test).id(test)  # some have an id of their own that is something else
 
 
 def without_addresses(text):
@@ -78,7 +81,7 @@ class Recorder(unittest.TestResult):
 
     def note(self, test, outcome, text="", part=""):
         """Also called for what is no test that runs: a class's set-up, a subtest that skips."""
-        if hasattr(test, "test_case"):
+        if isinstance(test, unittest.case._SubTest):
             part = without_addresses(test._subDescription())
         if self.parts is not None:
             self.parts[part] = [outcome, text]
@@ -167,12 +170,41 @@ class Run:
         self.report.write(end=True)
 
 
+try:
+    import bine
+except ImportError:
+    bine = None
+
+
 def in_micro_thread():
-    try:
-        import bine
-        return bine.current() is not None
-    except ImportError:
-        return False
+    return bine is not None and bine.current() is not None
+
+
+def parked():
+    """Waits in a generator, with an exception in hand and a decimal context of its own."""
+    def generator():
+        try:
+            raise KeyError
+        except KeyError:
+            yield bine.sleep(1e6)
+    with decimal.localcontext(prec=3):
+        next(generator())
+
+
+def restless():
+    while True:
+        bine.sleep(0.01)
+
+
+@contextlib.contextmanager
+def company():
+    """Other micro-threads in the middle of something."""
+    others = [bine.spawn(what) for what in (parked, restless)] if in_micro_thread() else []
+    if others:
+        bine.pause()
+    yield
+    for other in others:
+        other.cancel()
 
 
 def main():
@@ -181,7 +213,8 @@ def main():
     faulthandler.enable()
     report = Report(path)
     report.write(micro=in_micro_thread())
-    Run(report, module, chosen).run()
+    with company():
+        Run(report, module, chosen).run()
 
 
 if __name__ == "__main__":  # and not in a child of multiprocessing

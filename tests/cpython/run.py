@@ -4,8 +4,8 @@
 
 runs MODULE, as in test.test_queue, of Python's installed package `test` in the main script of the command
 BINE (see inside.py). What fails or is skipped there is run again by PYTHON, which must be of the same
-version: what fails there too is not ours. A failure is looked for five times outside, so that flaky tests
-are told from ours; inside nothing is given a second try. With TESTs, which are ids without the module's
+version: what fails there too is not ours. A failure is looked for five times outside, once behind the tests
+it came after, so that flaky tests are told from ours; inside nothing is given a second try. With TESTs, which are ids without the module's
 name or what those begin with, as a class, only these are run.
 
 A test that hangs (--silence) or crashes has failed, and is named; those behind it run in a new process.
@@ -197,16 +197,18 @@ def compare(inside, outside, chosen, expected):
     outcomes = inside.run(chosen)
     suspects = {test: outcome for test, outcome in outcomes.items() if outcome.worst() != "passed"}
     wrong, same = {}, {}
-    again = list(suspects)
     for attempt in range(1, TRIES_OUTSIDE + 1):
-        theirs = outside.run(again)
+        again = [test for test in suspects if test not in same and (attempt == 1 or test not in expected)]
+        if attempt > 1 and not again:
+            break
+        # The second time with all the others, because some need what came before them.
+        theirs = outside.run(chosen if attempt == 2 else again)
+        if time.monotonic() > outside.deadline:
+            print("The time was up before all of it could be run outside.")
+            break
         for test in again:
             if test in theirs and theirs[test].explains(suspects[test]):
-                same[test] = "the same outside" if attempt == 1 else f"the same outside in 1 of {attempt} runs: flaky"
-        again = [test for test in again if test not in same and test not in expected
-                 and suspects[test].worst() == "failed"]
-        if not again:
-            break
+                same[test] = "the same outside" if attempt <= 2 else f"the same outside in 1 of {attempt} runs: flaky"
     for test, outcome in suspects.items():
         if test not in same:
             wrong[test] = f"{outcome.worst()} inside only: {outcome.text()}"

@@ -11,7 +11,13 @@ INSIDE = inside.in_micro_thread()
 
 
 class Same(unittest.TestCase):
+    def setUp(self):
+        self.id = "what a test may have"
+
     def test_passes(self):
+        pass
+
+    def test_case(self):
         pass
 
     def test_fails(self):
@@ -42,6 +48,17 @@ class Flaky(unittest.TestCase):
         runs = pathlib.Path(os.environ["BINE_SAMPLE"])
         runs.write_text(runs.read_text() + "x")
         self.assertFalse(INSIDE or len(runs.read_text()) == 4)
+
+
+class Later(unittest.TestCase):
+    came_first = False
+
+    def test_a(self):
+        Later.came_first = True
+
+    def test_b(self):
+        if Later.came_first:
+            self.skipTest("after test_a")
 
 
 class SkippedInside(unittest.TestCase):
