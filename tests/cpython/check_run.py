@@ -120,6 +120,15 @@ def test_inside_has_to_be_a_micro_thread():
     refused("Same.test_passes", says=["did not run in a micro-thread inside"])
 
 
+def test_company_that_fails_is_wrong():
+    refused("SpoilsCompany", says=["==== sample: failed inside only: ended the process, with status 1", "assert depth(5) == 5"])
+
+
+def test_with_switching_others_have_turns_at_any_time():
+    accepted("IsSwitched", says=["1 passed, 0 skipped, 0 failed"], options=["--switching"])
+    refused("IsSwitched", says=["==== sample.IsSwitched.test: failed inside only"])
+
+
 def test_a_listed_failure_is_expected():
     accepted("FailsInside", "Same", expected="sample.FailsInside.test | all | so it is\n",
              says=["as expected: sample.FailsInside.test: so it is", "0 wrong"])

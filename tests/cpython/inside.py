@@ -1,17 +1,17 @@
 """Runs the tests of one of CPython's own test modules and writes down what came of each.
 
-    inside.py REPORT MODULE [all | TEST ...]
+    inside.py REPORT (plain | switching) MODULE [all | TEST ...]
 
 run.py starts it, inside a micro-thread as the main script of the command bine, and outside as that of
-python3. Inside, the tests are not alone: other micro-threads are parked beside them, and take turns when
-the tests let them. REPORT gets one JSON record a line, the moment it is known, so that a hang or a crash leaves
-behind what ran until then:
+python3. Inside, the tests have company (company.py): micro-threads that take turns when the tests let
+them, or at any time when switching. REPORT gets one JSON record a line, the moment it is known, so that a
+hang or a crash leaves behind what ran until then:
 
     {"micro": true}                                whether this is a micro-thread
     {"tests": [id, ...]}                           all that the module has
     {"start": id}                                  this test runs now
     {"test": id, "parts": {...}, "seconds": 0.1}   it has ended
-    {"end": true}                                  all tests have
+    {"end": true}                                  all tests have, and nothing was wrong with the company
 
 Parts are "" for the test itself and the description of each subtest that did not pass, with outcome and
 text: ["failed", "Traceback ..."]. A set-up of a class or module that fails or skips is a test by the name
@@ -19,7 +19,6 @@ unittest gives it, "setUpClass (test.test_x.C)". A module that skips itself, or 
 test by its own name. A test is chosen by its id, or by what its id begins with: a class, a module.
 """
 import contextlib
-import decimal
 import faulthandler
 import importlib
 import json
@@ -167,7 +166,6 @@ class Run:
             self.report.write(test=self.module, parts={"": [SKIPPED, str(skip)]}, seconds=0)
         except Exception:
             self.report.write(test=self.module, parts={"": [FAILED, traceback.format_exc()]}, seconds=0)
-        self.report.write(end=True)
 
 
 try:
@@ -180,41 +178,22 @@ def in_micro_thread():
     return bine is not None and bine.current() is not None
 
 
-def parked():
-    """Waits in a generator, with an exception in hand and a decimal context of its own."""
-    def generator():
-        try:
-            raise KeyError
-        except KeyError:
-            yield bine.sleep(1e6)
-    with decimal.localcontext(prec=3):
-        next(generator())
-
-
-def restless():
-    while True:
-        bine.sleep(0.01)
-
-
-@contextlib.contextmanager
-def company():
-    """Other micro-threads in the middle of something."""
-    others = [bine.spawn(what) for what in (parked, restless)] if in_micro_thread() else []
-    if others:
-        bine.pause()
-    yield
-    for other in others:
-        other.cancel()
+def beside(switching):
+    if not in_micro_thread():
+        return contextlib.nullcontext()
+    from company import company
+    return company(switching)
 
 
 def main():
-    path, module, *chosen = sys.argv[1:]
+    path, mode, module, *chosen = sys.argv[1:]
     del sys.argv[1:]
     faulthandler.enable()
     report = Report(path)
     report.write(micro=in_micro_thread())
-    with company():
+    with beside(mode == "switching"):
         Run(report, module, chosen).run()
+    report.write(end=True)
 
 
 if __name__ == "__main__":  # and not in a child of multiprocessing

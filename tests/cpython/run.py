@@ -1,12 +1,13 @@
 """CPython's own tests inside a micro-thread: nothing may fail there that passes outside.
 
-    run.py BINE PYTHON MODULE [TEST ...] [--limit=SECONDS] [--silence=SECONDS] [--expected=FILE]
+    run.py BINE PYTHON MODULE [TEST ...] [--switching] [--limit=SECONDS] [--silence=SECONDS] [--expected=FILE]
 
 runs MODULE, as in test.test_queue, of Python's installed package `test` in the main script of the command
 BINE (see inside.py). What fails or is skipped there is run again by PYTHON, which must be of the same
 version: what fails there too is not ours. A failure is looked for five times outside, once behind the tests
 it came after, so that flaky tests are told from ours; inside nothing is given a second try. With TESTs, which are ids without the module's
-name or what those begin with, as a class, only these are run.
+name or what those begin with, as a class, only these are run. With --switching, other micro-threads have
+turns between any two bytecodes of the tests, two thousand times a second.
 
 A test that hangs (--silence) or crashes has failed, and is named; those behind it run in a new process.
 What exists or runs outside and does not inside has failed as well.
@@ -162,7 +163,7 @@ class Program:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with open(output, "wb") as file:
             process = subprocess.Popen(
-                [self.path, HERE / "inside.py", report, self.order.module, *chosen], cwd=work,
+                [self.path, HERE / "inside.py", report, self.order.mode, self.order.module, *chosen], cwd=work,
                 env=environment | {"TMPDIR": str(work)}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                 start_new_session=True)
             try:
@@ -274,6 +275,7 @@ def parse():
     parser.add_argument("python", type=os.path.abspath)
     parser.add_argument("module")
     parser.add_argument("tests", nargs="*")
+    parser.add_argument("--switching", dest="mode", action="store_const", const="switching", default="plain")
     parser.add_argument("--limit", type=float, default=1200, help="seconds for all of it")
     parser.add_argument("--silence", type=float, default=120, help="seconds after which a test hangs")
     parser.add_argument("--expected", type=pathlib.Path, default=HERE / "expected.txt")

@@ -128,6 +128,26 @@ class Forks(unittest.TestCase):
             self.fail("not the test's verdict")
 
 
+class SpoilsCompany(unittest.TestCase):
+    def test(self):
+        if INSIDE:
+            import company
+            company.depth = str
+            inside.bine.sleep(0.01)
+
+
+class IsSwitched(unittest.TestCase):
+    def test(self):
+        """Does not wait, and still another has a turn."""
+        turns = []
+        if INSIDE:
+            inside.bine.spawn(turns.append, 1)
+            for _ in range(10_000_000):
+                if turns:
+                    break
+            self.assertEqual(turns, [1])
+
+
 if not INSIDE:
     class ExistsOutside(unittest.TestCase):
         def test(self):
