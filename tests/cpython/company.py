@@ -6,9 +6,11 @@
 One that finds its own state changed fails, and with it the process.
 """
 import contextlib
+import contextvars
 import decimal
 import signal
 import sys
+import threading
 
 import bine
 
@@ -39,18 +41,37 @@ def errors(count):
             assert sys.exc_info()[1] is error
 
 
-def at_work():
-    while True:
-        with decimal.localcontext(prec=5):
-            assert depth(5) == 5  # no more: some tests lower the limit, which is everybody's
-            assert sum(errors(50)) == 1225
-            assert sorted(range(50), key=lambda number: -number)[0] == 49
-            assert str(decimal.Decimal(1) / 3) == "0.33333"
-            try:
-                raise ValueError
-            except ValueError:
-                bine.sleep(0.001)
-                assert sys.exc_info()[0] is ValueError
+NUMBER = contextvars.ContextVar("NUMBER")
+LOCAL = threading.local()
+
+
+def check(number):
+    """What belongs to a thread in python3 belongs to a micro-thread here."""
+    assert NUMBER.get() == LOCAL.number == number
+    assert decimal.getcontext().prec == number and str(decimal.Decimal(1) / 3) == "0." + "3" * number
+    assert sys.gettrace() is None and sys.getprofile() is None
+    assert sys.get_asyncgen_hooks() == (None, None) and sys.get_coroutine_origin_tracking_depth() == 0
+    assert depth(5) == 5  # no more: some tests lower the limit, which is everybody's
+    assert sum(errors(50)) == 1225
+    assert sorted(range(50), key=lambda number: -number)[0] == 49
+
+
+def wait(number):
+    try:
+        raise ValueError(number)
+    except ValueError as error:
+        bine.sleep(0.001)
+        assert sys.exc_info()[1] is error
+
+
+def at_work(number):
+    NUMBER.set(number)
+    LOCAL.number = number
+    with decimal.localcontext(prec=number):
+        while True:
+            check(number)
+            wait(number)
+            contextvars.copy_context().run(wait, number)
 
 
 def switch(signum, frame):
@@ -62,7 +83,7 @@ def switch(signum, frame):
 
 @contextlib.contextmanager
 def company(switching=False):
-    others = [bine.spawn(what) for what in (parked, at_work, at_work)]
+    others = [bine.spawn(parked), bine.spawn(at_work, 5), bine.spawn(at_work, 7)]
     bine.pause()
     if switching:
         signal.signal(signal.SIGALRM, switch)
