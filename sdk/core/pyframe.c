@@ -45,6 +45,7 @@ void bine__pystate_clear(PyThreadState *t)
         PyEval_SetTrace(NULL, NULL);
     if (t->c_profilefunc != NULL)
         PyEval_SetProfile(NULL, NULL);
+    Py_CLEAR(t->exc_state.exc_value); /* None, on 3.11, once it has handled an exception */
     Py_CLEAR(t->async_gen_firstiter);
     Py_CLEAR(t->async_gen_finalizer);
 #if BINE__HAS_ASYNCIO_LOOP

@@ -309,13 +309,22 @@ static PyMethodDef rlock_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* As CPython's takes arguments, and drops them. */
+static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if ((PyTuple_GET_SIZE(args) > 0 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0)) &&
+        PyErr_WarnEx(PyExc_DeprecationWarning, "RLock() takes no arguments", 1) != 0)
+        return NULL;
+    return type->tp_alloc(type, 0);
+}
+
 static PyType_Slot rlock_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR(
          "RLock()\n--\n\n"
          "A Lock that its micro-thread or OS thread may take again, and must free as often. It is\n"
          "threading.RLock too.")},
-    {Py_tp_new, bine__new_plain},
+    {Py_tp_new, rlock_new},
     {Py_tp_dealloc, lock_dealloc},
     {Py_tp_repr, rlock_repr},
     {Py_tp_methods, rlock_methods},
