@@ -356,8 +356,10 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
         wake(micro->wait, BINE__INTERRUPTED);
         return;
     }
+    /* First of all: whoever ran before it would have Python's signal handlers run in it. */
     micro->wait->outcome = BINE__SIGNALLED;
-    resume(micro);
+    micro->wait = NULL;
+    bine__queue_push_first(&micro->rt->ready, &micro->job);
 }
 
 void bine__micro_leave(bine__micro *micro)

@@ -34,6 +34,16 @@ static inline void bine__queue_push(bine__queue *queue, bine__job *job)
     queue->in++;
 }
 
+/* Its turn is the next one. */
+static inline void bine__queue_push_first(bine__queue *queue, bine__job *job)
+{
+    job->next = queue->head;
+    if (queue->head == NULL)
+        queue->tail = job;
+    queue->head = job;
+    queue->in++;
+}
+
 static inline bine__job *bine__queue_pop(bine__queue *queue)
 {
     bine__job *job = queue->head;

@@ -134,7 +134,7 @@ static PyObject *new_names(bine__python *py)
 static PyObject *compile_part(bine__python *py, const bine__library_part *part)
 {
     PyObject *file = PyUnicode_FromFormat("<bine/%s.py>", part->name);
-    PyObject *source = PyUnicode_FromString(part->source);
+    PyObject *source = PyBytes_FromString(part->source);
     PyObject *code = NULL;
 
     if (file != NULL && source != NULL && PyDict_SetItem(py->sources, file, source) == 0)

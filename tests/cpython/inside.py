@@ -24,6 +24,7 @@ import importlib
 import json
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -178,11 +179,20 @@ def in_micro_thread():
     return bine is not None and bine.current() is not None
 
 
-def beside(switching):
-    if not in_micro_thread():
+def beside(mode):
+    if not in_micro_thread() or mode == "alone":
         return contextlib.nullcontext()
     from company import company
-    return company(switching)
+    return company(mode == "switching")
+
+
+def show_stacks(signum, frame):
+    """What faulthandler cannot see: where micro-threads wait."""
+    for micro in bine.all():
+        print(f"micro-thread {micro.name!r}:", file=sys.stderr)
+        for at in micro.stack():
+            print(f"  File {at.f_code.co_filename!r}, line {at.f_lineno} in {at.f_code.co_name}", file=sys.stderr)
+    sys.stderr.flush()
 
 
 def main():
@@ -191,7 +201,9 @@ def main():
     faulthandler.enable()
     report = Report(path)
     report.write(micro=in_micro_thread())
-    with beside(mode == "switching"):
+    if in_micro_thread():
+        signal.signal(signal.SIGQUIT, show_stacks)
+    with beside(mode):
         Run(report, module, chosen).run()
     report.write(end=True)
 

@@ -1,13 +1,14 @@
 """CPython's own tests inside a micro-thread: nothing may fail there that passes outside.
 
-    run.py BINE PYTHON MODULE [TEST ...] [--switching] [--limit=SECONDS] [--silence=SECONDS] [--expected=FILE]
+    run.py BINE PYTHON MODULE [TEST ...] [--switching | --alone] [--limit=SECONDS] [--silence=SECONDS] [--expected=FILE]
 
 runs MODULE, as in test.test_queue, of Python's installed package `test` in the main script of the command
 BINE (see inside.py). What fails or is skipped there is run again by PYTHON, which must be of the same
 version: what fails there too is not ours. A failure is looked for five times outside, once behind the tests
 it came after, so that flaky tests are told from ours; inside nothing is given a second try. With TESTs, which are ids without the module's
 name or what those begin with, as a class, only these are run. With --switching, other micro-threads have
-turns between any two bytecodes of the tests, two thousand times a second.
+turns between any two bytecodes of the tests, two thousand times a second. With --alone there are no others: for
+tests that mean to have the exceptions of signal handlers, which come to whoever runs.
 
 A test that hangs (--silence) or crashes has failed, and is named; those behind it run in a new process.
 What exists or runs outside and does not inside has failed as well.
@@ -115,9 +116,14 @@ def watch(process, report, silence, deadline):
 
 
 def end(process):
-    """Has faulthandler say where it is when it still runs; ends what its tests have left behind."""
+    """Has it say where it is when it still runs: inside.py for what waits, faulthandler for what does not get there. Ends
+    what its tests have left behind."""
     if process.poll() is None:
-        process.send_signal(signal.SIGABRT)
+        process.send_signal(signal.SIGQUIT)
+        try:
+            process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -275,6 +281,7 @@ def parse():
     parser.add_argument("python", type=os.path.abspath)
     parser.add_argument("module")
     parser.add_argument("tests", nargs="*")
+    parser.add_argument("--alone", dest="mode", action="store_const", const="alone", default="plain")
     parser.add_argument("--switching", dest="mode", action="store_const", const="switching", default="plain")
     parser.add_argument("--limit", type=float, default=1200, help="seconds for all of it")
     parser.add_argument("--silence", type=float, default=120, help="seconds after which a test hangs")
