@@ -133,7 +133,7 @@ static PyObject *new_names(bine__python *py)
 static PyObject *compile_part(bine__python *py, const bine__library_part *part)
 {
     PyObject *file = PyUnicode_FromFormat("<bine/%s.py>", part->name);
-    PyObject *source = PyUnicode_FromString(part->source);
+    PyObject *source = PyBytes_FromString(part->source); /* as bine__publish_sources() has it */
     PyObject *code = NULL;
 
     if (file != NULL && source != NULL && PyDict_SetItem(py->sources, file, source) == 0)
