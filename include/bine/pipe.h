@@ -3,7 +3,10 @@
  * bine_pipe_new() makes both ends. A writer puts, on whatever thread if it does not mean to
  * wait; a reader gets. Each end is counted: when the last hold on the writer's end goes, or it is closed,
  * readers get what is left and then the end; when the last hold on the reader's end goes, writers are told.
- */
+ *
+ * Scripts know the same pipes as bine.Pipe, and the ends as bine.PipeWriter and bine.PipeReader: a host keeps
+ * one end and hands a script the other, as a value. What a script puts, C gets as the data it comes to
+ * (bine/value.h), or as a BINE_OBJECT; what a script's fail() ends it with, as BINE_ESCRIPT. */
 #ifndef BINE_PIPE_H
 #define BINE_PIPE_H
 
@@ -44,20 +47,29 @@ BINE_API bine_writer *bine_writer_retain(bine_writer *w);
 BINE_API void bine_writer_release(bine_writer *w);
 
 /* Gets the next value (*value, new), waiting for it until `timeout_ns` is over (negative: no limit).
- * Readers are served in the order they came. BINE_EEND: closed and empty; or the code it failed with; and
- * those of bine_wait(). Thread: micro. */
+ * Readers are served in the order they came. BINE_EEND: closed and empty; or the code it failed with;
+ * BINE_ENOMEM: it stays in the pipe; and those of bine_wait(). Thread: micro. */
 BINE_API int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value);
 
 /* The same without waiting. BINE_EAGAIN: empty. Thread: owner. */
 BINE_API int bine_try_get(bine_reader *r, bine_value **value);
 
-/* One more hold, one less; NULL is fine. Who waits in bine_get() when the last one goes gets BINE_EEND.
- * Thread: owner. */
+/* One more hold, one less; NULL is fine. When the last one goes, what is left in the pipe is freed, and who
+ * waits in bine_get() gets BINE_EEND. Thread: any. */
 BINE_API bine_reader *bine_reader_retain(bine_reader *r);
 BINE_API void bine_reader_release(bine_reader *r);
 
 /* Values in the pipe. Thread: any. */
 BINE_API size_t bine_reader_count(const bine_reader *r);
+
+/* An end as a value (new): for bine_return(), or to find it in an argument. The hold is taken, also when memory
+ * is out. A script sees a bine.PipeWriter or bine.PipeReader, with a hold of its own. Thread: any. */
+BINE_API bine_value *bine_value_writer(bine_writer *w);
+BINE_API bine_value *bine_value_reader(bine_reader *r);
+
+/* The end that a value is, or NULL. Borrowed: retain it to keep it. Thread: any. */
+BINE_API bine_writer *bine_value_as_writer(const bine_value *v);
+BINE_API bine_reader *bine_value_as_reader(const bine_value *v);
 
 #ifdef __cplusplus
 }

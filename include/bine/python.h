@@ -29,6 +29,13 @@ BINE_API bine_value *bine_value_from_object(bine *rt, PyObject *object);
 BINE_API PyObject *bine_value_to_python(bine_value *value);
 BINE_API bine_value *bine_value_from_python(PyObject *object);
 
+/* Ends of pipes. To a script: a bine.PipeWriter or PipeReader (new), with a hold of its own. From one: its end
+ * (new), which the script keeps too. NULL with a Python exception set on failure. Thread: owner, GIL held. */
+BINE_API PyObject *bine_writer_to_python(bine_writer *w);
+BINE_API PyObject *bine_reader_to_python(bine_reader *r);
+BINE_API bine_writer *bine_writer_from_python(PyObject *object);
+BINE_API bine_reader *bine_reader_from_python(PyObject *object);
+
 /* The exception that ended a micro-thread (new), or NULL. Reading it counts as handling it.
  * Thread: owner, GIL held. */
 BINE_API PyObject *bine_micro_exception(bine_micro *micro);

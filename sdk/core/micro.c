@@ -249,16 +249,27 @@ void bine__waiter_link(bine__waiter *waiter, bine__waiters *among)
     among->last = waiter;
 }
 
-/* Ends a wait: its micro-thread runs at its turn. */
-static void wake(bine__wait *wait, bine__outcome outcome)
+/* Its micro-thread runs at its turn. */
+static void resume(bine__micro *micro)
 {
-    bine__micro *micro = wait->micro;
-
-    wait->outcome = outcome;
-    bine__waiter_unlink(&wait->waiter);
-    bine__timer_stop(&micro->rt->timers, &wait->timer);
     micro->wait = NULL;
     bine__ready(micro->rt, &micro->job);
+}
+
+/* Nothing will wake it any more. */
+static void end_wait(bine__wait *wait, bine__outcome outcome)
+{
+    wait->outcome = outcome;
+    bine__waiter_unlink(&wait->waiter);
+    bine__timer_stop(&wait->micro->rt->timers, &wait->timer);
+}
+
+/* One that sees to a signal meanwhile runs anyway, and will look. */
+static void wake(bine__wait *wait, bine__outcome outcome)
+{
+    end_wait(wait, outcome);
+    if (wait->micro->wait == wait)
+        resume(wait->micro);
 }
 
 static void on_arrival(bine__waiter *waiter)
@@ -274,6 +285,31 @@ static void on_deadline(bine__timer *timer)
 }
 
 bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what)
+{
+    return bine__park_minding(rt, among, deadline, what, NULL);
+}
+
+/* For a signal it has left off waiting, and kept its place: sees to that, and waits on. Inlined nowhere: it
+ * is rare. */
+__attribute__((noinline)) static void mind_signals(bine *rt, bine__wait *wait, bine__mind mind)
+{
+    while (wait->outcome == BINE__SIGNALLED) {
+        bool go_on = mind != NULL && mind(rt, wait->what) == 0;
+
+        if (wait->outcome != BINE__SIGNALLED)
+            return; /* woken over it */
+        if (!go_on) {
+            end_wait(wait, BINE__INTERRUPTED);
+            return;
+        }
+        wait->outcome = BINE__WAITING;
+        wait->micro->wait = wait;
+        switch_to(rt, wait->micro, next(rt));
+    }
+}
+
+bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadline, void *what,
+                                 bine__mind mind)
 {
     bine__micro *self = rt->current;
     bine__wait wait;
@@ -292,6 +328,8 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void 
         bine__waiter_link(&wait.waiter, among);
     self->wait = &wait;
     switch_to(rt, self, next(rt));
+    if (wait.outcome == BINE__SIGNALLED)
+        mind_signals(rt, &wait, mind);
     return wait.outcome;
 }
 
@@ -324,8 +362,27 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
     if (pending == 0)
         return;
     micro->pending = (uint8_t)(micro->pending | pending);
-    if (micro->wait != NULL)
+    if (micro->wait == NULL)
+        return;
+    if (pending != BINE__SIGNAL) {
         wake(micro->wait, BINE__INTERRUPTED);
+        return;
+    }
+    micro->wait->outcome = BINE__SIGNALLED;
+    resume(micro);
+}
+
+void bine__micro_leave(bine__micro *micro)
+{
+    if (micro->wait != NULL) {
+        bine__python_left(micro->wait);
+        wake(micro->wait, BINE__INTERRUPTED);
+    }
+    micro->left = true;
+    micro->pending |= BINE__EXIT;
+    micro->slot = NULL; /* it stays as it is: objects point there */
+    micro->saved = NULL;
+    micro->borrows = false;
 }
 
 /* ---- a larger stack for a while ---- */

@@ -48,6 +48,7 @@ typedef struct bine__micro {
     bool borrows : 1;          /* `slot` is a larger stack, lent for a while */
     bool cancelled : 1;        /* it, not just a scope's body */
     bool is_child : 1;         /* its error is its scope's */
+    bool left : 1;             /* it stayed in the parent of a fork: here it only ends */
     bool told;                 /* what is pending has been raised in it before */
     bool done;                 /* it has ended, or was never spawned */
 } bine__micro;
@@ -67,6 +68,7 @@ typedef enum bine__outcome {
     BINE__WAITING,
     BINE__ARRIVED, /* what was waited for is there */
     BINE__TIMED_OUT,
+    BINE__SIGNALLED,   /* while it sees to a signal; it stands in line as before */
     BINE__INTERRUPTED, /* see bine__micro.pending */
     BINE__NO_MEMORY    /* for a timer: it did not wait */
 } bine__outcome;
@@ -119,6 +121,11 @@ int bine__can_wait(bine *rt);
  * be NULL, see bine__wait) in the wait. */
 bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
+/* The same; when a signal comes it calls mind(rt, what) and, if that says 0, waits on in its old place. */
+typedef int (*bine__mind)(bine *rt, const void *what);
+bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadline, void *what,
+                                 bine__mind mind);
+
 /* Stands last in line; leaves it (no effect when in none). */
 void bine__waiter_link(bine__waiter *waiter, bine__waiters *among);
 void bine__waiter_unlink(bine__waiter *waiter);
@@ -156,6 +163,10 @@ const char *bine__why_no_wait(bine *rt);
 
 /* Something is pending: ends its wait. */
 void bine__micro_interrupt(bine__micro *micro, unsigned pending);
+
+/* In the child of a fork: it is another's stack that was copied. It ends at its turn, and nothing of it runs.
+ */
+void bine__micro_leave(bine__micro *micro);
 
 /* Cancels it for good; for as long as it is in the body of a cancelled scope: begin and end. */
 void bine__micro_cancel(bine__micro *micro);

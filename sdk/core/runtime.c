@@ -301,6 +301,16 @@ void bine__descriptors_lost(bine *rt, bool ours_still)
     bine__gil_give(rt);
 }
 
+/* As with threads, the child has only the micro-thread that called fork. When the host did, it has all. */
+static void leave_others(bine *rt)
+{
+    if (rt->current == &rt->host)
+        return;
+    for (bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
+        if (micro != rt->current)
+            bine__micro_leave(micro);
+}
+
 /* In the child of os.fork(): it shares the loop's descriptors with its parent, and a thread that is
  * not there any more may hold the inbox. */
 static PyObject *after_fork(PyObject *unused, PyObject *args)
@@ -310,6 +320,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
         bine__descriptors_lost(bine__here, true);
+        leave_others(bine__here);
     }
     bine__python_forked();
     Py_RETURN_NONE;

@@ -137,6 +137,15 @@ void bine__python_scope_failed(bine_scope *scope, struct bine__result *out);
 /* One hold less on a micro-thread that its scope has kept because it failed. With or without the GIL. */
 void bine__python_drop_failed(bine__micro *micro);
 
+/* What scripts have put into a pipe (data/pipe.h). One hold less on such an object, which leaks when the
+ * interpreter has gone; owner, with or without the GIL. */
+void bine__python_drop_object(bine *rt, void *object);
+/* What it comes to for C: plain data, else a value that holds it (new). NULL: no memory. Owner, likewise. */
+bine_value *bine__python_value_of(bine *rt, void *object);
+
+/* A wait whose stack will never run again, in the child of a fork, GIL held: nobody is to be served there. */
+void bine__python_left(struct bine__wait *wait);
+
 /* Before Py_Initialize: registers the module. 0 or -1. */
 int bine__python_register(void);
 /* After it, GIL held: imports the module, fills rt->python. BINE_OK or a status with a message. */

@@ -78,11 +78,19 @@ int bine__park_status(bine *rt, bine__outcome outcome)
     }
 }
 
+static int mind(bine *rt, const void *what)
+{
+    (void)what;
+    return bine__python_interrupted(rt);
+}
+
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline, void *what)
 {
     int status = bine__may_wait(rt);
 
-    return status != BINE_OK ? status : bine__park_status(rt, bine__park(rt, among, deadline, what));
+    if (status != BINE_OK)
+        return status;
+    return bine__park_status(rt, bine__park_minding(rt, among, deadline, what, mind));
 }
 
 int bine__explain_wait(const char *call, int status)

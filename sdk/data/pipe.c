@@ -1,80 +1,57 @@
-/* Pipes: a ring of values under a lock. Owner's calls serve those that wait, in their order, by handing
- * values from stack to stack; a producer elsewhere leaves its value in the ring and sends the pipe through
+/* Pipes: a ring of items under a lock. Owner's calls serve those that wait, in their order, by handing
+ * items from stack to stack; a producer elsewhere leaves its item in the ring and sends the pipe through
  * the inbox. */
-#include "core/runtime.h"
+#include "data/pipe.h"
+
 #include "data/value.h"
 
-#include <bine/pipe.h>
-
-#include <pthread.h>
 #include <stdlib.h>
 
-/* One that waits with a value to give, or for one. */
+/* One that waits with an item to give, or for one. */
 typedef struct exchange {
     bine__describe describe;
-    bine_value *value;
+    bine__item item;
     bool done;
 } exchange;
 
-/* Values in their order. */
-typedef struct ring {
-    bine_value **slots;
-    size_t size; /* a power of two, or 0 */
-    size_t head;
-    size_t count;
-} ring;
-
-typedef struct pipe_block {
-    bine__job deliver; /* first */
-    bine *rt;
-    bine__inbox *inbox;
-    atomic_uint holds; /* the writers together, the readers together, `deliver` under way, calls that wait */
-    size_t capacity;
-
-    pthread_mutex_t lock; /* for what follows */
-    ring ring;
-    size_t hungry; /* readers that wait and have not been served */
-    unsigned writers;
-    unsigned readers;
-    bool sent;   /* `deliver` is on its way */
-    bool closed; /* no more puts */
-    bool gone;   /* the runtime is closed */
-    int code;    /* what readers get at the end */
-    bine_value *message;
-
-    bine__waiters putters; /* the owner's */
-    bine__waiters getters;
-} pipe_block;
-
-static pipe_block *of_writer(const bine_writer *w)
+static void lock(bine__pipe *p)
 {
-    return (pipe_block *)(uintptr_t)w;
+    if (p->shared)
+        pthread_mutex_lock(&p->lock);
 }
 
-static pipe_block *of_reader(const bine_reader *r)
+static void unlock(bine__pipe *p)
 {
-    return (pipe_block *)(uintptr_t)r;
+    if (p->shared)
+        pthread_mutex_unlock(&p->lock);
 }
 
-static void hold(pipe_block *p)
+/* Nobody has the items any more. Without the lock: destructors may use the pipe. Off the owner's thread
+ * there are no objects among them, or no interpreter. */
+static void free_ring(bine *rt, const bine__ring *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        bine__item item = r->slots[(r->head + i) & (r->size - 1)];
+
+        if (bine__item_object(item) != NULL)
+            bine__python_drop_object(rt, bine__item_object(item));
+        else
+            bine_value_free(bine__item_value(item));
+    }
+    free(r->slots);
+}
+
+void bine__pipe_hold(bine__pipe *p)
 {
     atomic_fetch_add_explicit(&p->holds, 1, memory_order_relaxed);
 }
 
-/* Nobody will get what is in the ring, or nobody else has it any more. */
-static void free_ring(const ring *r)
-{
-    for (size_t i = 0; i < r->count; i++)
-        bine_value_free(r->slots[(r->head + i) & (r->size - 1)]);
-    free(r->slots);
-}
-
-static void let_go(pipe_block *p)
+void bine__pipe_let_go(bine__pipe *p)
 {
     if (atomic_fetch_sub_explicit(&p->holds, 1, memory_order_acq_rel) != 1)
         return;
-    free_ring(&p->ring);
-    bine_value_free(p->message);
+    free_ring(p->rt, &p->ring);
+    bine__result_free(&p->last);
     pthread_mutex_destroy(&p->lock);
     bine__inbox_release(p->inbox);
     free(p);
@@ -82,40 +59,56 @@ static void let_go(pipe_block *p)
 
 /* ---- the ring; the lock is held ---- */
 
-static int grow(ring *r)
+static int grow(bine__ring *r)
 {
     size_t size = r->size == 0 ? 8 : r->size * 2;
-    bine_value **slots = size < r->size ? NULL : calloc(size, sizeof *slots);
+    bine__item *slots = size < r->size ? NULL : calloc(size, sizeof *slots);
 
     if (slots == NULL)
         return BINE_ENOMEM;
     for (size_t i = 0; i < r->count; i++)
         slots[i] = r->slots[(r->head + i) & (r->size - 1)];
     free(r->slots);
-    *r = (ring){.slots = slots, .size = size, .count = r->count};
+    r->slots = slots;
+    r->size = size;
+    r->head = 0;
     return BINE_OK;
 }
 
-static int push(ring *r, bine_value *value)
+/* For one more, beyond what is promised. */
+static int make_room(bine__ring *r)
 {
-    if (r->count == r->size && grow(r) != BINE_OK)
+    return r->count + r->promised < r->size ? BINE_OK : grow(r);
+}
+
+static int push(bine__ring *r, bine__item item)
+{
+    if (make_room(r) != BINE_OK)
         return BINE_ENOMEM;
-    r->slots[(r->head + r->count) & (r->size - 1)] = value;
+    r->slots[(r->head + r->count) & (r->size - 1)] = item;
     r->count++;
     return BINE_OK;
 }
 
-static bine_value *pop(ring *r)
+static bine__item pop(bine__ring *r)
 {
-    bine_value *value = r->slots[r->head];
+    bine__item item = r->slots[r->head];
 
     r->head = (r->head + 1) & (r->size - 1);
     r->count--;
-    return value;
+    return item;
+}
+
+/* Into a promised slot. */
+static void put_back(bine__ring *r, bine__item item)
+{
+    r->head = (r->head - 1) & (r->size - 1);
+    r->slots[r->head] = item;
+    r->count++;
 }
 
 /* Whether a put must be refused: BINE_OK, BINE_EEND, BINE_EPIPE, BINE_ECLOSED. */
-static int refused(const pipe_block *p)
+static int refused(const bine__pipe *p)
 {
     if (p->gone)
         return BINE_ECLOSED;
@@ -131,42 +124,42 @@ static exchange *first_of(const bine__waiters *line)
     return line->first == NULL ? NULL : ((bine__wait *)(void *)line->first)->what;
 }
 
-static void serve(bine__waiters *line, bine_value *value)
+static void serve(bine__waiters *line, bine__item item)
 {
     exchange *x = first_of(line);
 
-    x->value = value;
+    x->item = item;
     x->done = true;
     bine__wake_first(line);
 }
 
-static void serve_reader(pipe_block *p, bine_value *value)
+static void serve_reader(bine__pipe *p, bine__item item)
 {
     p->hungry--;
-    serve(&p->getters, value);
+    serve(&p->getters, item);
 }
 
-/* Values go to the readers that wait, and from the writers that wait into the room there is. */
-static void move_on(pipe_block *p)
+/* Items go to the readers that wait, and from the writers that wait into the room there is. */
+static void move_on(bine__pipe *p)
 {
     while (p->getters.first != NULL) {
-        exchange *from = p->closed ? NULL : first_of(&p->putters);
+        const exchange *from = p->closed ? NULL : first_of(&p->putters);
 
         if (p->ring.count > 0) {
             serve_reader(p, pop(&p->ring));
         } else if (from != NULL) {
-            serve_reader(p, from->value);
-            serve(&p->putters, NULL);
+            serve_reader(p, from->item);
+            serve(&p->putters, 0);
         } else {
             break;
         }
     }
     while (p->putters.first != NULL && p->ring.count < p->capacity && refused(p) == BINE_OK &&
-           push(&p->ring, first_of(&p->putters)->value) == BINE_OK)
-        serve(&p->putters, NULL);
+           push(&p->ring, first_of(&p->putters)->item) == BINE_OK)
+        serve(&p->putters, 0);
 }
 
-static void wake_if_over(pipe_block *p)
+static void wake_if_over(bine__pipe *p)
 {
     if (refused(p) != BINE_OK)
         bine__wake_all(&p->putters);
@@ -174,25 +167,38 @@ static void wake_if_over(pipe_block *p)
         bine__wake_all(&p->getters);
 }
 
+/* What nobody will get any more; the caller frees it, without the lock. */
+static bine__ring take_ring(bine__pipe *p)
+{
+    bine__ring all = p->ring;
+
+    p->ring = (bine__ring){.promised = p->ring.promised};
+    return all;
+}
+
 static void on_deliver(bine *rt, bine__job *job)
 {
-    pipe_block *p = (pipe_block *)(void *)job;
+    bine__pipe *p = (bine__pipe *)(void *)job;
+    bine__ring rest = {0};
 
-    pthread_mutex_lock(&p->lock);
+    lock(p);
     p->sent = false;
     p->gone = rt->closing;
+    if (p->readers == 0)
+        rest = take_ring(p);
     move_on(p);
     wake_if_over(p);
-    pthread_mutex_unlock(&p->lock);
-    let_go(p);
+    unlock(p);
+    free_ring(rt, &rest);
+    bine__pipe_let_go(p);
 }
 
 /* Has the owner look at it. The lock is held. False: the runtime is closed. Thread: any. */
-static bool send(pipe_block *p)
+static bool send(bine__pipe *p)
 {
     if (p->sent)
         return true;
-    hold(p);
+    bine__pipe_hold(p);
     p->sent = bine__inbox_push(p->inbox, &p->deliver);
     if (!p->sent) {
         p->gone = true;
@@ -201,13 +207,13 @@ static bool send(pipe_block *p)
     return p->sent;
 }
 
-static bool is_owner(const pipe_block *p)
+static bool is_owner(const bine__pipe *p)
 {
     return bine__here != NULL && bine__here == p->rt;
 }
 
 /* Something has changed: at once on the owner's thread, else by way of the inbox. The lock is held. */
-static void changed(pipe_block *p)
+static void changed(bine__pipe *p)
 {
     if (!is_owner(p)) {
         send(p);
@@ -219,23 +225,13 @@ static void changed(pipe_block *p)
 
 /* ---- making one ---- */
 
-int bine_pipe_new(bine *rt, size_t capacity, bine_writer **w, bine_reader **r)
+bine__pipe *bine__pipe_new(bine *rt, size_t capacity)
 {
-    int status = bine__check_owner(rt, "bine_pipe_new");
-    pipe_block *p;
+    bine__pipe *p = calloc(1, sizeof *p);
 
-    if (w == NULL || r == NULL)
-        return bine__fail(BINE_EINVAL, "bine_pipe_new: w or r is NULL");
-    *w = NULL;
-    *r = NULL;
-    if (status != BINE_OK)
-        return status;
-    if (rt->shutting_down)
-        return bine__fail(BINE_ECLOSED, "bine_pipe_new: the runtime is shutting down");
-    p = calloc(1, sizeof *p);
     if (p == NULL || pthread_mutex_init(&p->lock, NULL) != 0) {
         free(p);
-        return bine__fail(BINE_ENOMEM, "bine_pipe_new: out of memory");
+        return NULL;
     }
     p->deliver.run = on_deliver;
     p->rt = rt;
@@ -245,7 +241,32 @@ int bine_pipe_new(bine *rt, size_t capacity, bine_writer **w, bine_reader **r)
     p->capacity = capacity;
     p->writers = 1;
     p->readers = 1;
-    p->code = BINE_EEND;
+    p->last.state = BINE_EEND;
+    return p;
+}
+
+void bine__pipe_share(bine__pipe *p)
+{
+    p->shared = true;
+}
+
+int bine_pipe_new(bine *rt, size_t capacity, bine_writer **w, bine_reader **r)
+{
+    int status = bine__check_owner(rt, "bine_pipe_new");
+    bine__pipe *p;
+
+    if (w == NULL || r == NULL)
+        return bine__fail(BINE_EINVAL, "bine_pipe_new: w or r is NULL");
+    *w = NULL;
+    *r = NULL;
+    if (status != BINE_OK)
+        return status;
+    if (rt->shutting_down)
+        return bine__fail(BINE_ECLOSED, "bine_pipe_new: the runtime is shutting down");
+    p = bine__pipe_new(rt, capacity);
+    if (p == NULL)
+        return bine__fail(BINE_ENOMEM, "bine_pipe_new: out of memory");
+    p->shared = true;
     *w = (bine_writer *)p;
     *r = (bine_reader *)p;
     return BINE_OK;
@@ -253,54 +274,50 @@ int bine_pipe_new(bine *rt, size_t capacity, bine_writer **w, bine_reader **r)
 
 /* ---- putting ---- */
 
-static int put_failed(const char *call, int status, bine_value *value)
+/* Puts without waiting, behind those that wait. Owner, lock held. */
+static int put_here(bine__pipe *p, bine__item item)
 {
-    bine_value_free(value);
-    return bine__fail(status, "%s: %s", call, bine_strerror(status));
-}
+    int status = refused(p);
 
-static int check_put(const bine_writer *w, bine_value *value, const char *call)
-{
-    if (w == NULL) {
-        bine_value_free(value);
-        return bine__fail(BINE_EINVAL, "%s: the writer is NULL", call);
+    if (status != BINE_OK)
+        return status;
+    if (p->ring.count > 0 && p->getters.first != NULL)
+        move_on(p); /* what came from elsewhere came first */
+    if (p->getters.first != NULL) {
+        serve_reader(p, item);
+        return BINE_OK;
     }
-    return value == NULL ? bine__fail(BINE_ENOMEM, "%s: out of memory for the value", call) : BINE_OK;
+    if (p->ring.count >= p->capacity || p->putters.first != NULL)
+        return BINE_EAGAIN;
+    return push(&p->ring, item);
 }
 
-/* Puts without waiting, behind those that wait. The lock is held. */
-static int put_now(pipe_block *p, bine_value *value)
+/* Leaves it for the owner. Lock held. Thread: any. */
+static int put_from_elsewhere(bine__pipe *p, bine__item item)
 {
     size_t room = p->capacity == 0 ? p->hungry : p->capacity;
     int status = refused(p);
 
     if (status != BINE_OK)
         return status;
-    if (is_owner(p))
-        move_on(p); /* what came from elsewhere came first */
-    if (p->ring.count >= room || (p->putters.first != NULL && is_owner(p)))
-        return !is_owner(p) && bine__inbox_is_closed(p->inbox) ? BINE_ECLOSED : BINE_EAGAIN;
-    status = push(&p->ring, value);
-    if (status == BINE_OK && is_owner(p))
-        move_on(p);
-    else if (status == BINE_OK && !send(p)) {
+    if (p->ring.count >= room)
+        return bine__inbox_is_closed(p->inbox) ? BINE_ECLOSED : BINE_EAGAIN;
+    status = push(&p->ring, item);
+    if (status == BINE_OK && !send(p)) {
         p->ring.count--; /* the last one in: nobody will come for it */
         status = BINE_ECLOSED;
     }
     return status;
 }
 
-int bine_try_put(bine_writer *w, bine_value *value)
+int bine__pipe_try_put(bine__pipe *p, bine__item item)
 {
-    pipe_block *p = of_writer(w);
-    int status = check_put(w, value, "bine_try_put");
+    int status;
 
-    if (status != BINE_OK)
-        return status;
-    pthread_mutex_lock(&p->lock);
-    status = put_now(p, value);
-    pthread_mutex_unlock(&p->lock);
-    return status == BINE_OK ? BINE_OK : put_failed("bine_try_put", status, value);
+    lock(p);
+    status = is_owner(p) ? put_here(p, item) : put_from_elsewhere(p, item);
+    unlock(p);
+    return status;
 }
 
 static PyObject *describe_put(const void *what)
@@ -316,37 +333,72 @@ static PyObject *describe_get(const void *what)
 }
 
 /* Waits in `line` until served. BINE_OK: served, or something has changed: look again. */
-static int wait_in(pipe_block *p, bine__waiters *line, exchange *x, int64_t deadline)
+static int wait_in(bine__pipe *p, bine__waiters *line, exchange *x, int64_t deadline)
 {
     int status = bine__await(p->rt, line, deadline, x);
 
     return x->done ? BINE_OK : status; /* served at the last moment counts */
 }
 
+static int put_waiting(bine__pipe *p, bine__item item, int64_t timeout_ns)
+{
+    int64_t deadline = bine__deadline(p->rt, timeout_ns);
+    exchange x = {.describe = describe_put, .item = item};
+    int status = BINE_EAGAIN;
+
+    while (status == BINE_EAGAIN) {
+        status = wait_in(p, &p->putters, &x, deadline);
+        if (status != BINE_OK || x.done)
+            break;
+        lock(p);
+        status = put_here(p, item);
+        unlock(p);
+    }
+    return status;
+}
+
+int bine__pipe_put(bine__pipe *p, bine__item item, int64_t timeout_ns)
+{
+    int status;
+
+    lock(p);
+    status = put_here(p, item);
+    unlock(p);
+    return status == BINE_EAGAIN ? put_waiting(p, item, timeout_ns) : status;
+}
+
+static int check_put(const bine_writer *w, bine_value *value, const char *call)
+{
+    if (w == NULL) {
+        bine_value_free(value);
+        return bine__fail(BINE_EINVAL, "%s: the writer is NULL", call);
+    }
+    return value == NULL ? bine__fail(BINE_ENOMEM, "%s: out of memory for the value", call) : BINE_OK;
+}
+
+int bine_try_put(bine_writer *w, bine_value *value)
+{
+    int status = check_put(w, value, "bine_try_put");
+
+    if (status != BINE_OK)
+        return status;
+    status = bine__pipe_try_put(bine__pipe_of_writer(w), (bine__item)value);
+    if (status == BINE_OK)
+        return BINE_OK;
+    bine_value_free(value);
+    return bine__fail(status, "bine_try_put: %s", bine_strerror(status));
+}
+
 int bine_put(bine_writer *w, bine_value *value, int64_t timeout_ns)
 {
-    pipe_block *p = of_writer(w);
-    exchange x = {describe_put, value, false};
-    int64_t deadline;
+    bine__pipe *p = bine__pipe_of_writer(w);
     int status = check_put(w, value, "bine_put");
 
     if (status != BINE_OK)
         return status;
-    if (!is_owner(p)) {
-        bine_value_free(value);
-        return bine__explain_wait("bine_put", BINE_EMICRO);
-    }
-    deadline = bine__deadline(p->rt, timeout_ns);
-    hold(p);
-    do {
-        pthread_mutex_lock(&p->lock);
-        status = put_now(p, value);
-        pthread_mutex_unlock(&p->lock);
-        x.done = status == BINE_OK;
-        if (status == BINE_EAGAIN)
-            status = wait_in(p, &p->putters, &x, deadline);
-    } while (status == BINE_OK && !x.done);
-    let_go(p);
+    bine__pipe_hold(p); /* the writer may be released meanwhile */
+    status = is_owner(p) ? bine__pipe_put(p, (bine__item)value, timeout_ns) : BINE_EMICRO;
+    bine__pipe_let_go(p);
     if (status == BINE_OK)
         return BINE_OK;
     bine_value_free(value);
@@ -355,29 +407,39 @@ int bine_put(bine_writer *w, bine_value *value, int64_t timeout_ns)
 
 /* ---- closing ---- */
 
-static int close_with(bine_writer *w, int code, const char *message)
+bool bine__pipe_close(bine__pipe *p, bine__result last)
 {
-    pipe_block *p = of_writer(w);
-    bine_value *text = message == NULL ? NULL : bine_value_str(message);
+    bool first;
 
-    pthread_mutex_lock(&p->lock);
-    if (!p->closed) {
+    lock(p);
+    first = !p->closed;
+    if (first) {
         p->closed = true;
-        p->code = code;
-        p->message = text;
-        text = NULL;
+        p->last = last;
         changed(p);
     }
-    pthread_mutex_unlock(&p->lock);
-    bine_value_free(text);
-    return BINE_OK;
+    unlock(p);
+    if (!first)
+        bine__result_free(&last);
+    return first;
+}
+
+bool bine__pipe_is_closed(bine__pipe *p)
+{
+    bool closed;
+
+    lock(p);
+    closed = p->closed;
+    unlock(p);
+    return closed;
 }
 
 int bine_writer_close(bine_writer *w)
 {
     if (w == NULL)
         return bine__fail(BINE_EINVAL, "bine_writer_close: the writer is NULL");
-    return close_with(w, BINE_EEND, NULL);
+    bine__pipe_close(bine__pipe_of_writer(w), (bine__result){.state = BINE_EEND});
+    return BINE_OK;
 }
 
 int bine_writer_fail(bine_writer *w, int code, const char *message)
@@ -386,185 +448,343 @@ int bine_writer_fail(bine_writer *w, int code, const char *message)
         return bine__fail(BINE_EINVAL, "bine_writer_fail: the writer is NULL");
     if (code >= 0)
         return bine__fail(BINE_EINVAL, "bine_writer_fail: the code %d is not negative", code);
-    return close_with(w, code, message);
+    bine__pipe_close(bine__pipe_of_writer(w), bine__rejection(code, message));
+    return BINE_OK;
 }
 
-bine_writer *bine_writer_retain(bine_writer *w)
+void bine__pipe_add_writer(bine__pipe *p)
 {
-    pipe_block *p = of_writer(w);
-
-    if (w == NULL)
-        return NULL;
-    pthread_mutex_lock(&p->lock);
+    lock(p);
     p->writers++;
-    pthread_mutex_unlock(&p->lock);
-    return w;
+    unlock(p);
 }
 
-void bine_writer_release(bine_writer *w)
+void bine__pipe_drop_writer(bine__pipe *p)
 {
-    pipe_block *p = of_writer(w);
     bool last;
 
-    if (w == NULL)
-        return;
-    pthread_mutex_lock(&p->lock);
+    lock(p);
     p->writers--;
     last = p->writers == 0;
     if (last && !p->closed) {
         p->closed = true;
         changed(p);
     }
-    pthread_mutex_unlock(&p->lock);
+    unlock(p);
     if (last)
-        let_go(p);
+        bine__pipe_let_go(p);
+}
+
+bine_writer *bine_writer_retain(bine_writer *w)
+{
+    if (w != NULL)
+        bine__pipe_add_writer(bine__pipe_of_writer(w));
+    return w;
+}
+
+void bine_writer_release(bine_writer *w)
+{
+    if (w != NULL)
+        bine__pipe_drop_writer(bine__pipe_of_writer(w));
 }
 
 /* ---- getting ---- */
 
-/* Gets without waiting, behind those that wait. The lock is held. */
-static int get_now(pipe_block *p, bine_value **value)
+/* Gets without waiting, behind those that wait. Owner, lock held. */
+static int get_here(bine__pipe *p, bine__item *out)
 {
-    exchange *from;
+    const exchange *from;
 
-    move_on(p);
-    from = p->closed ? NULL : first_of(&p->putters);
-    if (p->ring.count > 0) {
-        *value = pop(&p->ring);
+    if (p->getters.first != NULL)
         move_on(p);
+    if (p->ring.count > 0) {
+        *out = pop(&p->ring);
+        if (p->putters.first != NULL)
+            move_on(p);
         return BINE_OK;
     }
+    from = p->closed ? NULL : first_of(&p->putters);
     if (from != NULL) {
-        *value = from->value;
-        serve(&p->putters, NULL);
+        *out = from->item;
+        serve(&p->putters, 0);
         return BINE_OK;
     }
     if (p->gone)
         return BINE_ECLOSED;
-    if (p->readers == 0)
-        return BINE_EEND; /* released over the head of one that waited */
-    return p->closed ? p->code : BINE_EAGAIN;
+    return p->closed || p->readers == 0 ? BINE_EEND : BINE_EAGAIN; /* without readers: over its head */
 }
 
-static int explain_get(pipe_block *p, const char *call, int status)
+int bine__pipe_try_get(bine__pipe *p, bine__item *out)
 {
-    const bine_value *message;
+    int status;
 
-    pthread_mutex_lock(&p->lock); /* a writer elsewhere may be closing it; once there, it stays */
-    message = status == p->code ? p->message : NULL;
-    pthread_mutex_unlock(&p->lock);
-    if (message != NULL)
-        return bine__fail(status, "%s", bine_value_as_str(message, NULL));
-    return bine__explain_wait(call, status);
+    lock(p);
+    status = get_here(p, out);
+    unlock(p);
+    return status;
+}
+
+/* Waits as one that writers elsewhere may count on: what they have left meanwhile is looked for once more
+ * when its time is over. */
+static int wait_hungry(bine__pipe *p, exchange *x, int64_t deadline)
+{
+    int status;
+
+    lock(p);
+    p->hungry++;
+    unlock(p);
+    status = wait_in(p, &p->getters, x, deadline);
+    if (x->done)
+        return status;
+    lock(p);
+    p->hungry--;
+    if (status == BINE_OK || status == BINE_ETIMEDOUT) {
+        int found = get_here(p, &x->item);
+
+        status = found == BINE_EAGAIN && status != BINE_OK ? status : found;
+    }
+    unlock(p);
+    return status;
+}
+
+static int get_waiting(bine__pipe *p, int64_t timeout_ns, bine__item *out)
+{
+    int64_t deadline = bine__deadline(p->rt, timeout_ns);
+    exchange x = {.describe = describe_get};
+    int status = BINE_EAGAIN;
+
+    while (status == BINE_EAGAIN)
+        status = wait_hungry(p, &x, deadline);
+    *out = x.item;
+    return status;
+}
+
+int bine__pipe_get(bine__pipe *p, int64_t timeout_ns, bine__item *out)
+{
+    int status = bine__pipe_try_get(p, out);
+
+    return status == BINE_EAGAIN ? get_waiting(p, timeout_ns, out) : status;
+}
+
+/* ---- getting values ---- */
+
+/* A slot for what may have to be put back: a script's object that there is no memory to make a value of. */
+static int promise_slot(bine__pipe *p)
+{
+    int status;
+
+    lock(p);
+    status = make_room(&p->ring);
+    if (status == BINE_OK)
+        p->ring.promised++;
+    unlock(p);
+    return status;
+}
+
+static void end_promise(bine__pipe *p)
+{
+    lock(p);
+    p->ring.promised--;
+    unlock(p);
+}
+
+/* Into the promised slot, unless no reader is left and the ring has gone. */
+static void return_object(bine__pipe *p, void *object)
+{
+    bool kept;
+
+    lock(p);
+    kept = p->readers > 0;
+    if (kept) {
+        put_back(&p->ring, bine__item_of_object(object));
+        move_on(p);
+    }
+    unlock(p);
+    if (!kept)
+        bine__python_drop_object(p->rt, object);
+}
+
+/* The value that an item stands for; what an object comes to is made here. */
+static int take_value(bine__pipe *p, bine__item item, bine_value **value)
+{
+    void *object = bine__item_object(item);
+
+    *value = object == NULL ? bine__item_value(item) : bine__python_value_of(p->rt, object);
+    if (*value == NULL)
+        return_object(p, object);
+    else if (object != NULL)
+        bine__python_drop_object(p->rt, object);
+    return *value == NULL ? BINE_ENOMEM : BINE_OK;
+}
+
+static int explain_get(bine__pipe *p, const char *call, int status)
+{
+    bine__result last = {0};
+
+    if (status == BINE_EEND && bine__pipe_is_closed(p))
+        last = p->last; /* once there, it stays */
+    if (last.message != NULL)
+        return bine__fail(last.state, "%s", bine__result_message(&last));
+    return bine__explain_wait(call, last.state != 0 ? last.state : status);
+}
+
+static int check_get(const bine_reader *r, bine_value **value, const char *call)
+{
+    if (value == NULL || r == NULL)
+        return bine__fail(BINE_EINVAL, "%s: the reader or value is NULL", call);
+    *value = NULL;
+    return BINE_OK;
 }
 
 int bine_try_get(bine_reader *r, bine_value **value)
 {
-    pipe_block *p = of_reader(r);
-    int status;
+    bine__pipe *p = bine__pipe_of_reader(r);
+    int status = check_get(r, value, "bine_try_get");
+    bine__item item;
 
-    if (value == NULL || r == NULL)
-        return bine__fail(BINE_EINVAL, "bine_try_get: the reader or value is NULL");
-    *value = NULL;
+    if (status != BINE_OK)
+        return status;
     if (!is_owner(p))
         return bine__fail(BINE_ETHREAD,
                           "bine_try_get: only the thread that called bine_open() may call this");
-    pthread_mutex_lock(&p->lock);
-    status = get_now(p, value);
-    pthread_mutex_unlock(&p->lock);
+    status = promise_slot(p);
+    if (status != BINE_OK)
+        return explain_get(p, "bine_try_get", status);
+    status = bine__pipe_try_get(p, &item);
+    if (status == BINE_OK)
+        status = take_value(p, item, value);
+    end_promise(p);
     return status == BINE_OK ? BINE_OK : explain_get(p, "bine_try_get", status);
-}
-
-/* Waits as one that writers elsewhere may count on. */
-static int wait_hungry(pipe_block *p, exchange *x, int64_t deadline)
-{
-    int status;
-
-    pthread_mutex_lock(&p->lock);
-    p->hungry++;
-    pthread_mutex_unlock(&p->lock);
-    status = wait_in(p, &p->getters, x, deadline);
-    if (x->done)
-        return status;
-    pthread_mutex_lock(&p->lock);
-    p->hungry--;
-    pthread_mutex_unlock(&p->lock);
-    return status;
 }
 
 int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value)
 {
-    pipe_block *p = of_reader(r);
-    exchange x = {.describe = describe_get};
-    int64_t deadline;
-    int status;
+    bine__pipe *p = bine__pipe_of_reader(r);
+    int status = check_get(r, value, "bine_get");
+    bine__item item;
 
-    if (value == NULL || r == NULL)
-        return bine__fail(BINE_EINVAL, "bine_get: the reader or value is NULL");
-    *value = NULL;
+    if (status != BINE_OK)
+        return status;
     if (!is_owner(p))
         return bine__explain_wait("bine_get", BINE_EMICRO);
-    deadline = bine__deadline(p->rt, timeout_ns);
-    hold(p);
-    do {
-        pthread_mutex_lock(&p->lock);
-        status = get_now(p, &x.value);
-        pthread_mutex_unlock(&p->lock);
-        x.done = status == BINE_OK;
-        if (status == BINE_EAGAIN)
-            status = wait_hungry(p, &x, deadline);
-    } while (status == BINE_OK && !x.done);
-    if (status == BINE_OK)
-        *value = x.value;
-    else
-        explain_get(p, "bine_get", status);
-    let_go(p);
+    bine__pipe_hold(p); /* the reader may be released meanwhile */
+    status = promise_slot(p);
+    if (status == BINE_OK) {
+        status = bine__pipe_get(p, timeout_ns, &item);
+        if (status == BINE_OK)
+            status = take_value(p, item, value);
+        end_promise(p);
+    }
+    if (status != BINE_OK)
+        status = explain_get(p, "bine_get", status);
+    bine__pipe_let_go(p);
     return status;
+}
+
+void bine__pipe_add_reader(bine__pipe *p)
+{
+    lock(p);
+    p->readers++;
+    unlock(p);
+}
+
+void bine__pipe_drop_reader(bine__pipe *p)
+{
+    bine__ring rest = {0};
+    bool last;
+
+    lock(p);
+    p->readers--;
+    last = p->readers == 0;
+    if (last && is_owner(p))
+        rest = take_ring(p);
+    if (last)
+        changed(p);
+    unlock(p);
+    free_ring(p->rt, &rest);
+    if (last)
+        bine__pipe_let_go(p);
+}
+
+void bine__pipe_empty(bine__pipe *p)
+{
+    bine__ring rest;
+
+    lock(p);
+    rest = take_ring(p);
+    unlock(p);
+    free_ring(p->rt, &rest);
 }
 
 bine_reader *bine_reader_retain(bine_reader *r)
 {
-    pipe_block *p = of_reader(r);
-
-    if (r == NULL)
-        return NULL;
-    pthread_mutex_lock(&p->lock);
-    p->readers++;
-    pthread_mutex_unlock(&p->lock);
+    if (r != NULL)
+        bine__pipe_add_reader(bine__pipe_of_reader(r));
     return r;
 }
 
 void bine_reader_release(bine_reader *r)
 {
-    pipe_block *p = of_reader(r);
-    ring rest = {0};
-    bool last;
+    if (r != NULL)
+        bine__pipe_drop_reader(bine__pipe_of_reader(r));
+}
 
-    if (r == NULL)
-        return;
-    pthread_mutex_lock(&p->lock);
-    p->readers--;
-    last = p->readers == 0;
-    if (last) {
-        rest = p->ring;
-        p->ring = (ring){0};
-        changed(p);
-    }
-    pthread_mutex_unlock(&p->lock);
-    free_ring(&rest); /* without the lock: destructors may use the pipe */
-    if (last)
-        let_go(p);
+unsigned bine__pipe_ends(bine__pipe *p)
+{
+    unsigned ends;
+
+    lock(p);
+    ends = p->writers + p->readers;
+    unlock(p);
+    return ends;
+}
+
+size_t bine__pipe_count(bine__pipe *p)
+{
+    size_t count;
+
+    lock(p);
+    count = p->ring.count;
+    unlock(p);
+    return count;
 }
 
 size_t bine_reader_count(const bine_reader *r)
 {
-    pipe_block *p = of_reader(r);
-    size_t count;
+    return r == NULL ? 0 : bine__pipe_count(bine__pipe_of_reader(r));
+}
 
-    if (r == NULL)
-        return 0;
-    pthread_mutex_lock(&p->lock);
-    count = p->ring.count;
-    pthread_mutex_unlock(&p->lock);
-    return count;
+/* ---- ends as values ---- */
+
+static const char writer_type[] = "bine_writer";
+static const char reader_type[] = "bine_reader";
+
+static void release_writer(void *w)
+{
+    bine_writer_release(w);
+}
+
+static void release_reader(void *r)
+{
+    bine_reader_release(r);
+}
+
+bine_value *bine_value_writer(bine_writer *w)
+{
+    return w == NULL ? NULL : bine_value_pointer(w, writer_type, release_writer);
+}
+
+bine_value *bine_value_reader(bine_reader *r)
+{
+    return r == NULL ? NULL : bine_value_pointer(r, reader_type, release_reader);
+}
+
+bine_writer *bine_value_as_writer(const bine_value *v)
+{
+    return bine_value_as_pointer(v, writer_type);
+}
+
+bine_reader *bine_value_as_reader(const bine_value *v)
+{
+    return bine_value_as_pointer(v, reader_type);
 }

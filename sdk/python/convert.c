@@ -60,12 +60,19 @@ static void destroy_capsule(PyObject *capsule)
     bine_value_free(PyCapsule_GetContext(capsule));
 }
 
-/* The capsule shares the value, whose destructor so waits for both. */
+/* The ends of pipes are what scripts know as such; the rest is a capsule that shares the value, whose
+ * destructor so waits for both. */
 static PyObject *pointer_to_python(bine_value *value)
 {
     void *address = bine__value_held(value);
+    bine_writer *w = bine_value_as_writer(value);
+    bine_reader *r = bine_value_as_reader(value);
     PyObject *capsule;
 
+    if (w != NULL)
+        return bine_writer_to_python(w);
+    if (r != NULL)
+        return bine_reader_to_python(r);
     if (address == NULL)
         return Py_NewRef(Py_None);
     capsule = PyCapsule_New(address, bine__value_pointer_type(value), destroy_capsule);
@@ -216,12 +223,16 @@ static bine_value *from_python(PyObject *object)
         return list_from_python(object);
     if (PyDict_Check(object))
         return dict_from_python(object);
+    if (Py_IS_TYPE(object, bine__python_now->pipe_writer_type))
+        return bine_value_writer(bine_writer_from_python(object));
+    if (Py_IS_TYPE(object, bine__python_now->pipe_reader_type))
+        return bine_value_reader(bine_reader_from_python(object));
     if (PyCapsule_CheckExact(object) && PyCapsule_GetDestructor(object) == destroy_capsule)
         return bine__value_share(PyCapsule_GetContext(object));
     PyErr_Format(
         PyExc_TypeError,
-        "a value for the host is None, bool, int, float, str, bytes, list, dict or one of its own pointers, "
-        "not %.100s",
+        "a value for the host is None, bool, int, float, str, bytes, list, dict, an end of a pipe or one of "
+        "its own pointers, not %.100s",
         Py_TYPE(object)->tp_name);
     return NULL;
 }
@@ -268,13 +279,10 @@ static void drop_object(void *address)
     free(held);
 }
 
-bine_value *bine_value_from_object(bine *rt, PyObject *object)
+bine_value *bine__value_holding(bine *rt, PyObject *object)
 {
-    held_object *held;
+    held_object *held = malloc(sizeof *held);
 
-    if (rt == NULL || rt != bine__here || object == NULL)
-        return NULL;
-    held = malloc(sizeof *held);
     if (held == NULL)
         return NULL;
     held->job.run = give_back;
@@ -283,4 +291,41 @@ bine_value *bine_value_from_object(bine *rt, PyObject *object)
     bine__inbox_retain(rt->inbox);
     held->object = Py_NewRef(object);
     return bine__value_holder(BINE_OBJECT, held, NULL, drop_object);
+}
+
+bine_value *bine_value_from_object(bine *rt, PyObject *object)
+{
+    return rt == NULL || rt != bine__here || object == NULL ? NULL : bine__value_holding(rt, object);
+}
+
+/* ---- objects in pipes ---- */
+
+void bine__python_drop_object(bine *rt, void *object)
+{
+    if (rt != bine__here || rt->python == NULL)
+        return;
+    bine__gil_take(rt);
+    Py_DECREF((PyObject *)object);
+    bine__gil_give(rt);
+}
+
+static bine_value *data_or_holder(bine *rt, PyObject *object)
+{
+    bine_value *value = bine_value_from_python(object);
+    bool starved = value == NULL && PyErr_ExceptionMatches(PyExc_MemoryError);
+
+    PyErr_Clear();
+    return value != NULL || starved ? value : bine__value_holding(rt, object);
+}
+
+bine_value *bine__python_value_of(bine *rt, void *object)
+{
+    bine_value *value;
+
+    if (rt->python == NULL)
+        return NULL;
+    bine__gil_take(rt);
+    value = data_or_holder(rt, object);
+    bine__gil_give(rt);
+    return value;
 }

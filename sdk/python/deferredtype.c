@@ -13,8 +13,7 @@ typedef struct deferred_object {
     bine_deferred *deferred;
 } deferred_object;
 
-/* Raises what `r`, a rejection, means to Python. */
-static PyObject *raise_rejection(bine *rt, const bine__result *r)
+PyObject *bine__raise_rejection(bine *rt, const bine__result *r)
 {
     const char *message = bine__result_message(r);
     PyObject *exception = bine__result_exception(r);
@@ -33,7 +32,7 @@ PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d)
     const bine__result *r = bine__deferred_take(d);
 
     bine__python_saw(r);
-    return r->state < 0 ? raise_rejection(rt, r) : bine_value_to_python(r->value);
+    return r->state < 0 ? bine__raise_rejection(rt, r) : bine_value_to_python(r->value);
 }
 
 static PyObject *wait_for(deferred_object *self, int64_t timeout_ns)
@@ -168,7 +167,7 @@ static PyObject *step_argument(bine *rt, const bine__result *in)
 {
     if (in->state > 0)
         return bine_value_to_python(in->value);
-    raise_rejection(rt, in);
+    bine__raise_rejection(rt, in);
     return bine__take_exception();
 }
 

@@ -40,6 +40,15 @@ int bine__add_exceptions(bine__python *py)
             "resume it.",
             PyExc_RuntimeError, NULL) != 0)
         return -1;
+    if (add_exception(m, &py->pipe_closed, "bine.PipeClosed",
+                      "Nothing can be put into a closed pipe, nor got from one when it is empty too.",
+                      PyExc_Exception, NULL) != 0)
+        return -1;
+    if (add_exception(m, &py->broken_pipe, "bine.BrokenPipe",
+                      "The other end of a pipe is gone: no reader is left to put() for; or the writer was\n"
+                      "cancelled before it had put all.",
+                      PyExc_BrokenPipeError, NULL) != 0)
+        return -1;
     return add_exception(
         m, &py->host_error, "bine.HostError",
         "The host rejected what a script waited for. `code` is the host's number, `name` that\n"
@@ -153,6 +162,10 @@ static PyObject *class_of(int status)
         return bine__python_now->timeout_error;
     case BINE_ENOMEM:
         return PyExc_MemoryError;
+    case BINE_EEND:
+        return bine__python_now->pipe_closed;
+    case BINE_EPIPE:
+        return bine__python_now->broken_pipe;
     default:
         return NULL;
     }

@@ -25,8 +25,8 @@ struct bine_call {
 
 static const char *kind_name(unsigned kind)
 {
-    static const char *const names[] = {"None",  "bool", "int",  "float", "str",
-                                        "bytes", "list", "dict", "object"};
+    static const char *const names[] = {"None", "bool", "int",        "float",      "str",   "bytes",
+                                        "list", "dict", "PipeWriter", "PipeReader", "object"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (kind == 1u << i)
@@ -73,7 +73,11 @@ static unsigned kind_of(PyObject *object)
         return KIND_BYTES;
     if (PyList_Check(object))
         return KIND_LIST;
-    return PyDict_Check(object) ? KIND_DICT : KIND_OBJECT;
+    if (PyDict_Check(object))
+        return KIND_DICT;
+    if (Py_IS_TYPE(object, bine__python_now->pipe_writer_type))
+        return KIND_WRITER;
+    return Py_IS_TYPE(object, bine__python_now->pipe_reader_type) ? KIND_READER : KIND_OBJECT;
 }
 
 static int refuse_kind(const bine__function *self, Py_ssize_t index, PyObject *object)
@@ -249,6 +253,10 @@ static unsigned kind_of_value(const bine_value *value)
     };
     bine_kind kind = bine_value_kind(value);
 
+    if (bine_value_as_writer(value) != NULL)
+        return KIND_WRITER;
+    if (bine_value_as_reader(value) != NULL)
+        return KIND_READER;
     return kind < sizeof kinds / sizeof kinds[0] ? kinds[kind] : KIND_OBJECT;
 }
 

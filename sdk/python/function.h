@@ -17,7 +17,9 @@ enum {
     KIND_BYTES = 32,
     KIND_LIST = 64,
     KIND_DICT = 128,
-    KIND_OBJECT = 256 /* anything */
+    KIND_WRITER = 256, /* ends of pipes */
+    KIND_READER = 512,
+    KIND_OBJECT = 1024 /* anything */
 };
 
 typedef struct bine__function {

@@ -1,6 +1,6 @@
-/* bine.exclusive()'s hold on others: while somebody has a file or socket for himself, calls of its writing methods by
- * others wait. Those methods are stood in for in the type that defines them, from the first time that one of its objects
- * is wanted so. */
+/* bine.exclusive()'s hold on others: while somebody has a file or socket for himself, calls of its writing
+ * methods by others wait. Those methods are stood in for in the type that defines them, from the first time
+ * that one of its objects is wanted so. */
 #include "python/library.h"
 #include "python/lock.h"
 #include "python/python.h"
@@ -45,8 +45,8 @@ static PyObject *guarded(PyObject *original, PyObject *const *args, Py_ssize_t n
     return result;
 }
 
-static PyMethodDef guarded_def = {"guarded", (PyCFunction)(void (*)(void))guarded, METH_FASTCALL | METH_KEYWORDS,
-                                  NULL};
+static PyMethodDef guarded_def = {"guarded", (PyCFunction)(void (*)(void))guarded,
+                                  METH_FASTCALL | METH_KEYWORDS, NULL};
 
 /* The names that a type itself defines (new). */
 static PyObject *own_names(PyTypeObject *type)
@@ -69,7 +69,8 @@ static bool is_guarded(PyObject *method)
 /* Whether it can be called with the object first; static and class methods cannot. */
 static bool is_method(PyObject *method)
 {
-    return PyFunction_Check(method) || Py_IS_TYPE(method, &PyMethodDescr_Type) || PyInstanceMethod_Check(method);
+    return PyFunction_Check(method) || Py_IS_TYPE(method, &PyMethodDescr_Type) ||
+           PyInstanceMethod_Check(method);
 }
 
 /* 1: the type defines the method, and it is guarded now; 0: it does not; -1: exception. */

@@ -144,7 +144,8 @@ static int add_stub(PyObject *lines, const bine__function *self)
 /* A list of lines, new. */
 static PyObject *stub_lines(bine__python *py, PyObject *module)
 {
-    PyObject *lines = Py_BuildValue("[s]", "import bine\nfrom bine import Deferred\n\n");
+    PyObject *lines = Py_BuildValue("[s]",
+                                    "import bine\nfrom bine import Deferred, PipeReader, PipeWriter\n\n");
     PyObject *key;
     PyObject *item;
     Py_ssize_t at = 0;

@@ -25,7 +25,8 @@ PyObject *bine__library_call(const char *part, const char *name, PyObject *const
  * when it has been. See onimport.c. */
 PyObject *bine__on_import(PyObject *unused, PyObject *args);
 
-/* guard(object, names): has calls of these methods look whether somebody has the object for himself. See guard.c. */
+/* guard(object, names): has calls of these methods look whether somebody has the object for himself. See
+ * guard.c. */
 PyObject *bine__guard(PyObject *unused, PyObject *args);
 /* The locks of objects that somebody has, by their ids (new). */
 PyObject *bine__guard_locks(void);

@@ -1,5 +1,6 @@
 #include "python/line.h"
 
+#include "python/lock.h"
 #include "python/python.h"
 
 #include <stdlib.h>
@@ -153,11 +154,29 @@ static PyObject *describe(const void *what)
 {
     const bine__ticket *t = what;
 
-    return PyObject_Repr(t->thing);
+    return bine__is_lock(t->thing) ? bine__lock_describe(t->thing) : PyObject_Repr(t->thing);
 }
 
-/* One stretch of the wait: BINE_OK to look again. When it has been served, a signal that came too is left to
- * the interpreter: its handler's exception comes right after the wait, and not instead. */
+void bine__python_left(bine__wait *wait)
+{
+    bine__ticket *t = wait->what;
+
+    if (t == NULL || t->describe != describe)
+        return; /* it waits for something else */
+    unlink_ticket(t);
+    uncall(t);
+}
+
+/* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the
+ * wait, and not instead of it. */
+static int mind(bine *rt, const void *what)
+{
+    const bine__ticket *t = what;
+
+    return t->served ? -1 : bine__python_interrupted(rt);
+}
+
+/* One stretch of the wait: BINE_OK to look again. */
 static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 {
     int status = stubborn ? BINE_OK : bine__may_wait(rt); /* which may run Python, and so serve it */
@@ -165,7 +184,7 @@ static int wait_once(bine *rt, bine__ticket *t, int64_t deadline, bool stubborn)
 
     if (status != BINE_OK || t->served)
         return status;
-    outcome = bine__park(rt, NULL, deadline, t);
+    outcome = bine__park_minding(rt, NULL, deadline, t, stubborn ? NULL : mind);
     if (t->served || (stubborn && outcome == BINE__INTERRUPTED))
         return BINE_OK;
     return bine__park_status(rt, outcome);

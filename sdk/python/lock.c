@@ -3,6 +3,7 @@
 #include "python/lock.h"
 
 #include "python/line.h"
+#include "python/microthread.h"
 #include "python/python.h"
 
 #include <stddef.h>
@@ -342,6 +343,33 @@ bool bine__lock_is_taken(PyObject *lock)
     const lock_object *self = (lock_object *)lock;
 
     return PyObject_TypeCheck(lock, bine__python_now->rlock_type) ? is_owned(self) : self->owner != 0;
+}
+
+/* The name of the micro-thread of that number (new), or NULL: none that lives. */
+static PyObject *name_of(uint64_t who)
+{
+    const bine *rt = bine__python_now->rt;
+    bine__micro *core = rt == NULL ? NULL : rt->oldest;
+
+    while (core != NULL && core->id != who)
+        core = core->newer;
+    return core == NULL ? NULL : bine__micro_name(bine__of_core(core));
+}
+
+PyObject *bine__lock_describe(PyObject *lock)
+{
+    const lock_object *self = (lock_object *)lock;
+    PyObject *name = name_of(self->owner);
+    const char *type = Py_TYPE(lock)->tp_name;
+    PyObject *text = NULL;
+
+    if (name != NULL)
+        text = PyUnicode_FromFormat("a %s that '%U' has", type, name);
+    else if (!PyErr_Occurred())
+        text = PyUnicode_FromFormat("a %s that %s has", type,
+                                    self->by_micro ? "a micro-thread that has ended" : "a thread");
+    Py_XDECREF(name);
+    return text;
 }
 
 int bine__rlock_acquire(PyObject *lock)

@@ -11,6 +11,9 @@ bool bine__is_lock(PyObject *object);
 /* Whether it is taken; a RLock: by who is running. */
 bool bine__lock_is_taken(PyObject *lock);
 
+/* Itself and who has it, for a report: new, or NULL with an exception. */
+PyObject *bine__lock_describe(PyObject *lock);
+
 /* As the methods of a RLock. acquire: 0, or -1 with an exception. */
 int bine__rlock_acquire(PyObject *lock);
 void bine__rlock_release(PyObject *lock);

@@ -179,7 +179,9 @@ void bine__python_run(bine__micro *core)
 {
     bine_micro *self = bine__of_core(core);
 
-    if (core->slot == NULL)
+    if (core->left)
+        self->result = Py_NewRef(Py_None);
+    else if (core->slot == NULL)
         raise_not_begun(self);
     else
         self->result = run(self);

@@ -116,7 +116,8 @@ PyObject *bine__micro_site(const bine_micro *micro, int *line);
 /* The frames of one that is suspended, outermost first (a new list). */
 PyObject *bine__micro_stack(bine_micro *micro);
 
-/* Waits until it has ended, in whatever way: BINE_OK, or a status with an exception. Its error is nobody's by that. */
+/* Waits until it has ended, in whatever way: BINE_OK, or a status with an exception. Its error is nobody's by
+ * that. */
 int bine__micro_await_end(bine_micro *micro, int64_t timeout_ns);
 
 /* Its error counts as seen from now on. */

@@ -141,22 +141,24 @@ static PyMethodDef functions[] = {
                "error cancels the others and is raised when they have ended; of several, it has them all\n"
                "as its cause.")},
     {"parallel_map", (PyCFunction)(void (*)(void))py_parallel_map, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("parallel_map($module, /, function, items, limit=None, executor=None)\n--\n\n"
-               "The list of function(item) for each item, in their order, each called in a micro-thread\n"
-               "of its own, at most `limit` at a time. An item is taken when there is room for its call. Errors\n"
-               "are as parallel() has them.\n\n"
-               "With `executor`, a concurrent.futures.Executor or what looks like one, that makes the calls;\n"
-               "this micro-thread waits. An error cancels those that it has not begun.")},
+     PyDoc_STR(
+         "parallel_map($module, /, function, items, limit=None, executor=None)\n--\n\n"
+         "The list of function(item) for each item, in their order, each called in a micro-thread\n"
+         "of its own, at most `limit` at a time. An item is taken when there is room for its call. Errors\n"
+         "are as parallel() has them.\n\n"
+         "With `executor`, a concurrent.futures.Executor or what looks like one, that makes the calls;\n"
+         "this micro-thread waits. An error cancels those that it has not begun.")},
     {"exclusive", py_exclusive, METH_O,
-     PyDoc_STR("exclusive($module, file_or_socket, /)\n--\n\n"
-               "Keep others from writing to a file or a socket for as long as a with block:\n\n"
-               "    with bine.exclusive(sys.stdout):\n"
-               "        print(title)\n"
-               "        bine.sleep(1)\n"
-               "        print(text)\n\n"
-               "Whoever else writes meanwhile, micro-thread or OS thread, waits; those that want it so are\n"
-               "served in the order they came. What is written beside Python's own object (another one for the\n"
-               "same descriptor, os.write()) is not seen. What cannot wait, the host and destructors, writes.")},
+     PyDoc_STR(
+         "exclusive($module, file_or_socket, /)\n--\n\n"
+         "Keep others from writing to a file or a socket for as long as a with block:\n\n"
+         "    with bine.exclusive(sys.stdout):\n"
+         "        print(title)\n"
+         "        bine.sleep(1)\n"
+         "        print(text)\n\n"
+         "Whoever else writes meanwhile, micro-thread or OS thread, waits; those that want it so are\n"
+         "served in the order they came. What is written beside Python's own object (another one for the\n"
+         "same descriptor, os.write()) is not seen. What cannot wait, the host and destructors, writes.")},
     {"set_switch_hook", bine__py_set_switch_hook, METH_O,
      PyDoc_STR("set_switch_hook($module, hook, /)\n--\n\n"
                "Have hook(micro) called at each switch, with the MicroThread that runs from then on, or\n"
@@ -285,9 +287,10 @@ static int fill(bine *rt)
         bine__add_exceptions(py) != 0)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
-        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_function_type(py) != 0 ||
-        bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 || bine__add_semaphore_type(py) != 0 ||
-        bine__add_condition_type(py) != 0 || bine__add_barrier_type(py) != 0 || bine__add_queue_types(py) != 0)
+        bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_pipe_types(py) != 0 ||
+        bine__add_function_type(py) != 0 || bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 ||
+        bine__add_semaphore_type(py) != 0 || bine__add_condition_type(py) != 0 ||
+        bine__add_barrier_type(py) != 0 || bine__add_queue_types(py) != 0)
         return -1;
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0)
         return -1;

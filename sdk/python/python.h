@@ -21,12 +21,18 @@ typedef struct bine__python {
     PyObject *timeout_error;
     PyObject *not_in_micro;
     PyObject *host_error;
+    PyObject *pipe_closed;
+    PyObject *broken_pipe;
     PyTypeObject *micro_type;
     PyTypeObject *await_type;
     PyTypeObject *timeout_type;
     PyTypeObject *shield_type;
     PyTypeObject *scope_type;
     PyTypeObject *deferred_type;
+    PyTypeObject *pipe_hub_type;
+    PyTypeObject *pipe_type;
+    PyTypeObject *pipe_writer_type;
+    PyTypeObject *pipe_reader_type;
     PyTypeObject *function_type;
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
@@ -94,14 +100,16 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
 int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
                            int64_t *out);
 
-/* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for a
- * call that must not wait, -1 without a limit. -1 with an exception on bad input. */
+/* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for
+ * a call that must not wait, -1 without a limit. -1 with an exception on bad input. */
 int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
 
 /* ---- convert.c ---- */
 
 /* The object that a value of kind BINE_OBJECT holds (borrowed), or NULL. */
 PyObject *bine__value_object(bine_value *value);
+/* As bine_value_from_object(), on whatever thread has the GIL. */
+bine_value *bine__value_holding(bine *rt, PyObject *object);
 
 /* ---- smallstack.c ---- */
 
@@ -115,6 +123,7 @@ int bine__add_timeout_type(bine__python *py);
 int bine__add_shield_type(bine__python *py);
 int bine__add_scope_type(bine__python *py);
 int bine__add_deferred_type(bine__python *py);
+int bine__add_pipe_types(bine__python *py);
 int bine__add_function_type(bine__python *py);
 int bine__add_lock_types(bine__python *py);
 int bine__add_event_type(bine__python *py);
@@ -126,6 +135,8 @@ int bine__add_queue_types(bine__python *py);
 /* bine.spawn(), to the vectorcall convention. */
 PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
+/* Raises what `r`, a rejection, means to a script. Returns NULL. */
+PyObject *bine__raise_rejection(bine *rt, const bine__result *r);
 /* How a settled deferred appears to a script: its value (new), or an exception. */
 PyObject *bine__deferred_outcome(bine *rt, bine_deferred *d);
 /* A bine.Deferred (new) for `d`, whose hold is taken. */
@@ -150,8 +161,8 @@ PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 
 /* ---- identity.c ---- */
 
-/* Puts the SDK's locks, queues and identities into _thread, threading and queue, and into what has taken theirs
- * already. At open. 0, or -1 with an exception. */
+/* Puts the SDK's locks, queues and identities into _thread, threading and queue, and into what has taken
+ * theirs already. At open. 0, or -1 with an exception. */
 int bine__replace_threads(bine *rt);
 
 /* ---- idle.c ---- */

@@ -538,7 +538,7 @@ bine__result bine__result_of(bine *rt, PyObject *holder, PyObject *exception)
     char *text = text_of(exception);
     char *message = NULL;
 
-    r.value = bine_value_from_object(rt, holder);
+    r.value = bine__value_holding(rt, holder);
     if (type != NULL && text != NULL && asprintf(&message, *text != '\0' ? "%s: %s" : "%s", type, text) >= 0)
         r.message = bine_value_str(message);
     free(message);

@@ -20,6 +20,10 @@ static unsigned kind_of_type(PyObject *type)
         return KIND_LIST;
     if (type == (PyObject *)&PyDict_Type)
         return KIND_DICT;
+    if (type == (PyObject *)bine__python_now->pipe_writer_type)
+        return KIND_WRITER;
+    if (type == (PyObject *)bine__python_now->pipe_reader_type)
+        return KIND_READER;
     return type == (PyObject *)&PyBaseObject_Type ? KIND_OBJECT : 0;
 }
 
@@ -78,8 +82,7 @@ static int refuse_annotation(const bine__function *self, PyObject *where, PyObje
         return -1; /* it could not be looked at */
     PyErr_Format(PyExc_TypeError,
                  "the annotation %R of '%U' in %U is none of int, float, bool, str, bytes, list, dict, "
-                 "object, None, nor "
-                 "a union of them",
+                 "PipeWriter, PipeReader, object, None, nor a union of them",
                  annotation, where, self->name);
     return -1;
 }
@@ -186,6 +189,8 @@ static PyObject *compiled(bine__python *py, const char *signature)
     Py_ssize_t at = 0;
 
     if (text != NULL && PyDict_SetItemString(names, "Deferred", (PyObject *)py->deferred_type) == 0 &&
+        PyDict_SetItemString(names, "PipeWriter", (PyObject *)py->pipe_writer_type) == 0 &&
+        PyDict_SetItemString(names, "PipeReader", (PyObject *)py->pipe_reader_type) == 0 &&
         PyDict_SetItemString(names, "bine", py->module) == 0 &&
         PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) == 0)
         done = PyRun_String(text, Py_file_input, names, names);

@@ -1,5 +1,5 @@
 """bench.py BINE FOLDER: measures Bine and its peers in turns on this machine and prints a table. BINE is the
-command, FOLDER has the programs of this folder, all of one build: the peers (greenlet, asyncio, Twisted; those
+command, FOLDER has the programs of this folder, all of one build: the peers (greenlet, gevent, asyncio, Twisted; those
 that are installed for it) run on the same interpreter."""
 import json
 import statistics
@@ -54,10 +54,12 @@ def main(bine, folder):
         "deferred": (folder / "deferred", 3),
         "wake": (folder / "wake", WAKES),
         "asyncio": (python, HERE / "peer_asyncio.py", 3, WAKES),
+        "pipe": (bine, HERE / "pipe.py", 3),
+        "gevent": (python, HERE / "peer_gevent.py", 3),
         "Twisted": (python, HERE / "peer_twisted.py", 3, WAKES),
     })
-    own = {k: v for name in ("switch", "deferred", "wake") for k, v in figures[name].items()}
-    peers = {name: figures[name] for name in ("greenlet", "asyncio", "Twisted")}
+    own = {k: v for name in ("switch", "deferred", "wake", "pipe") for k, v in figures[name].items()}
+    peers = {name: figures[name] for name in ("greenlet", "gevent", "asyncio", "Twisted")}
     memory = run(folder / "parked", 100_000)
 
     print(version + "; " + ", ".join(f"{name} {peer['version']}" if peer else f"{name} is not installed for it"
@@ -74,6 +76,13 @@ def main(bine, folder):
     row("parked, small class, 100,000", f"{kib:.2f} KiB", "at most 4.8 KiB", kib <= 4.8)
     switches = own["resolve + wait"] / own["switch, 2"]
     row("deferred: create + resolve + wait / switch", f"{switches:.2f}", "at most 3", switches <= 3)
+    for name, target in (("gevent", 5), ("asyncio", 10)):
+        for capacity in (0, 1, 64):
+            theirs = peers[name].get(f"pipe, {capacity}")
+            if theirs is not None:
+                times = theirs / own[f"pipe, {capacity}"]
+                row(f"{name}'s put + get / ours, capacity {capacity}", f"{times:.1f}", f"at least {target}",
+                    times >= target)
     for who in ("in C", "in a script"):
         wake = own["wake, " + who] / 1000
         row(f"resolve on another thread to resumption, {who}", f"{wake:.1f} us", "at most 20 us", wake <= 20)

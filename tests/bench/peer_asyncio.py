@@ -1,4 +1,4 @@
-"""asyncio's side of deferred.c and wake.c. Prints one JSON object, in ns."""
+"""asyncio's side of deferred.c, wake.c and pipe.py. Prints one JSON object, in ns."""
 import asyncio
 import gc
 import json
@@ -68,6 +68,26 @@ async def wakes(loop):
     return sorted(times)
 
 
+async def write(queue, count):
+    for i in range(count):
+        await queue.put(i)
+
+
+async def read(queue, count):
+    for _ in range(count):
+        await queue.get()
+
+
+async def pass_on(capacity):
+    queue = asyncio.Queue(capacity)
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter_ns()
+        await asyncio.gather(write(queue, COUNT), read(queue, COUNT))
+        times.append((time.perf_counter_ns() - start) / COUNT)
+    return statistics.median(times)
+
+
 async def main():
     loop = asyncio.get_running_loop()
     figures = {
@@ -75,6 +95,8 @@ async def main():
         "resolve + wait": await median_of(resolve_and_wait, loop),
         "resolve + wait, suspended": await median_of(suspended, loop),
         "resolve + callback": await median_of(callbacks, loop),
+        "pipe, 1": await pass_on(1),
+        "pipe, 64": await pass_on(64),
     }
     times = await wakes(loop)
     figures["wake, in a script"] = times[WAKES // 2]

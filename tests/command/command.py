@@ -516,6 +516,81 @@ def test_breakpoint_in_a_spawned_one():
     assert "busy" not in out and "(Pdb) 7\n" in out, out
 
 
+# ---- processes
+
+
+POOL = """
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+import bine
+
+def work(n):
+    if n == 100:
+        os._exit(3)
+    if n == 101:
+        raise KeyboardInterrupt
+    if n == 102:
+        bine.sleep(0.01)  # in a worker, too
+    return n * n, os.getpid() != HERE
+
+HERE = os.getpid()
+turns = 0
+
+def others():
+    global turns
+    try:
+        while True:
+            turns += 1
+            bine.sleep(0.001)
+    finally:
+        if os.getpid() != HERE:
+            print("clean-up in a worker")
+
+background = bine.spawn(others)
+for items in [0, 1, 2], [1, 101, 2], [102]:
+    with ProcessPoolExecutor(2) as pool:
+        try:
+            print(bine.parallel_map(work, items, executor=pool))
+        except BaseException as error:
+            print(type(error).__name__)
+with ProcessPoolExecutor(2) as pool:
+    try:
+        bine.parallel_map(work, [1, 100, 2], executor=pool)
+    except Exception as error:
+        print(type(error).__name__)
+background.cancel()
+print(turns > 3)
+"""
+
+
+def test_a_pool_of_processes_and_what_goes_wrong_in_it():
+    assert run(BINE, write("pool.py", POOL)) == (
+        0, "[(0, True), (1, True), (4, True)]\nKeyboardInterrupt\n[(10404, True)]\nBrokenProcessPool\nTrue\n", "")
+
+
+def test_a_child_of_fork_ends_as_a_script_does():
+    code = "import bine, os, sys\n" \
+        "def other():\n" \
+        "    try: bine.sleep(0.2)\n" \
+        "    finally: print('finally', flush=True)\n" \
+        "bine.spawn(other); bine.pause()\n" \
+        "child = os.fork()\n" \
+        "if child == 0: sys.exit(5)\n" \
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n"
+    assert run(BINE, "-c", code) == (0, "5\nfinally\n", "")
+
+
+def test_a_child_of_a_fork_in_what_is_spawned():
+    code = "import bine, os\n" \
+        "def fork():\n" \
+        "    child = os.fork()\n" \
+        "    if child == 0:\n" \
+        "        bine.sleep(0.01); print('child', flush=True); return\n" \
+        "    print(os.waitpid(child, 0)[1], flush=True)\n" \
+        "bine.spawn(fork).join(); print('parent')\n"
+    assert run(BINE, "-c", code) == (0, "child\n0\nparent\n", "")
+
+
 if __name__ == "__main__":
     try:
         globals()[sys.argv[2]]()

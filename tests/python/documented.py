@@ -27,7 +27,8 @@ def test_every_callable_of_bine_has_a_signature():
 
 
 def test_every_method_has_a_docstring_and_a_signature():
-    for kind in (bine.MicroThread, bine.Deferred, bine.timeout):
+    for kind in (bine.MicroThread, bine.Deferred, bine.timeout, bine.Scope, bine.Pipe, bine.PipeWriter,
+                 bine.PipeReader):
         for name, value in public(kind):
             assert inspect.getdoc(value), f"{kind.__name__}.{name}"
             if callable(value):

@@ -241,7 +241,7 @@ def test_a_detached_and_a_hostile_file():
 def test_the_host_writes_all_the_same():
     file = io.StringIO()
     with bine.exclusive(file):
-        host.call(lambda: file.write("host"))
+        host.on_host(lambda: file.write("host"))
         assert file.getvalue() == "host"
 
 

@@ -415,5 +415,5 @@ def test_a_futures_timeout_goes_by_the_runtimes_clock():
 
 
 def test_off_a_micro_thread_it_is_refused():
-    error = host.call(lambda: raised(bine.parallel_map, str, [1], executor=Engine()))
+    error = host.on_host(lambda: raised(bine.parallel_map, str, [1], executor=Engine()))
     assert isinstance(error, bine.NotInMicroThread), repr(error)

@@ -266,6 +266,106 @@ TEST(scopes_of_scripts)
     close_runtime(rt);
 }
 
+/* ---- pipes ---- */
+
+CALLS(pass_values);
+CALLS(split_and_fail);
+CALLS(leave_by_error);
+CALLS(put_too_long);
+
+TEST(pipes_of_scripts)
+{
+    bine *rt = open_to_faults();
+
+    run_script(
+        rt, "import bine\n"
+            "class Trouble(Exception): pass\n"
+            "def write(pipe, count):\n"
+            "    with pipe:\n"
+            "        for i in range(1000, 1000 + count): pipe.put(i)\n"
+            "def pass_values():\n"
+            "    for capacity in 0, 2, None:\n"
+            "        p = bine.Pipe(capacity)\n"
+            "        with bine.Scope() as s:\n"
+            "            s.spawn(write, p, 20)\n"
+            "            assert list(p) == list(range(1000, 1020))\n"
+            "def split_and_fail():\n"
+            "    w, r = bine.Pipe(3).split()\n"
+            "    v, s = w.clone(), r.clone()\n"
+            "    v.put([w]); w.close()\n"
+            "    v.fail(Trouble('a word'))\n"
+            "    assert s.get() == [w]\n"
+            "    try: r.get(); assert False\n"
+            "    except Trouble as e: assert str(e) == 'a word'\n"
+            "def break_off(pipe):\n"
+            "    with pipe: raise KeyboardInterrupt\n"
+            "def leave_by_error():\n"
+            "    p = bine.Pipe()\n"
+            "    try: break_off(p)\n"
+            "    except KeyboardInterrupt: pass\n"
+            "    assert p.closed\n"
+            "    try: p.get(); assert False\n"
+            "    except bine.BrokenPipe as e: assert str(e) == 'the writer was ended by KeyboardInterrupt'\n"
+            "def put_too_long():\n"
+            "    p = bine.Pipe(0)\n"
+            "    try: p.put(1, 0.5); assert False\n"
+            "    except bine.Timeout: pass\n"
+            "    assert p.try_get(None) is None\n");
+    with_all_faults(rt, pass_values);
+    with_all_faults(rt, split_and_fail);
+    with_all_faults(rt, leave_by_error);
+    with_all_faults(rt, put_too_long);
+    close_runtime(rt);
+}
+
+static bine_reader *results_of_script;
+
+static int give_writer(bine_call *call, void *user)
+{
+    bine_writer *w;
+    int status = bine_pipe_new(bine_call_runtime(call), 4, &w, &results_of_script);
+
+    (void)user;
+    return status == BINE_OK ? bine_return(call, bine_value_writer(w)) : status;
+}
+
+CALLS(put_for_c);
+
+/* What there was no memory to take is still there. */
+static void take_for_c(bine *rt)
+{
+    bine_value *value = NULL;
+
+    put_for_c(rt);
+    if (results_of_script == NULL)
+        return;
+    for (size_t left = bine_reader_count(results_of_script); left > 0; left--) {
+        if (!TRIED(bine_try_get(results_of_script, &value))) {
+            CHECK(value == NULL);
+            CHECK_EQ(bine_reader_count(results_of_script), left);
+            CHECK_OK(bine_try_get(results_of_script, &value));
+        }
+        CHECK_EQ(bine_value_count(value), left == 2 ? 3 : 0);
+        bine_value_free(value);
+    }
+    bine_reader_release(results_of_script);
+    results_of_script = NULL;
+}
+
+TEST(a_value_of_a_scripts_that_c_has_no_memory_for_stays_in_the_pipe)
+{
+    bine *rt = open_to_faults();
+
+    CHECK_OK(bine_def(rt, "pipes", "writer() -> PipeWriter", give_writer, NULL, NULL));
+    run_script(rt, "import pipes\n"
+                   "def put_for_c():\n"
+                   "    with pipes.writer() as w:\n"
+                   "        w.put(['a text', 1 << 40, {'a': 1.5}])\n"
+                   "        w.put(put_for_c)\n");
+    with_all_faults(rt, take_for_c);
+    close_runtime(rt);
+}
+
 /* ---- host functions ---- */
 
 static bine_resolver *kept;
