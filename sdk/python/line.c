@@ -374,14 +374,6 @@ int bine__line_wait(const bine__want *want, PyObject **object)
 
 /* ---- after a fork ---- */
 
-/* The ticket of a micro-thread that is parked in a line, or NULL. */
-static bine__ticket *ticket_of(const bine__micro *micro)
-{
-    void *what = micro->wait == NULL ? NULL : micro->wait->what;
-
-    return what != NULL && *(bine__describe *)what == describe ? what : NULL;
-}
-
 void bine__python_forked(void)
 {
     const bine *rt = bine__here == NULL ? bine__python_now->rt : NULL;
@@ -398,8 +390,8 @@ void bine__python_forked(void)
         *at = t->next_bell;
     }
     for (const bine__micro *micro = rt == NULL ? NULL : rt->oldest; micro != NULL; micro = micro->newer)
-        if (ticket_of(micro) != NULL)
-            unlink_ticket(ticket_of(micro));
+        if (micro->wait != NULL)
+            bine__python_left(micro->wait);
 }
 
 int64_t bine__line_clock(void)

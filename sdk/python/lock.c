@@ -367,7 +367,8 @@ PyObject *bine__lock_describe(PyObject *lock)
         text = PyUnicode_FromFormat("a %s that '%U' has", type, name);
     else if (!PyErr_Occurred())
         text = PyUnicode_FromFormat("a %s that %s has", type,
-                                    self->by_micro ? "a micro-thread that has ended" : "a thread");
+                                    bine__is_micro_id(self->owner) ? "a micro-thread that has ended"
+                                                                   : "a thread");
     Py_XDECREF(name);
     return text;
 }

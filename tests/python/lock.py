@@ -295,17 +295,3 @@ def test_after_a_fork_by_an_os_thread_no_micro_thread_is_served():
     lock.release()
     q.put("x")
     assert [run.outcome() for run in runs] == [True, "x"]
-
-
-def test_after_a_fork_micro_threads_go_on_in_the_child():
-    lock = bine.Lock()
-    lock.acquire()
-    t = bine.spawn(lock.acquire)
-    bine.pause()
-
-    def in_child():
-        lock.release()
-        assert t.join() is True
-    assert exit_status(in_child) == 0
-    lock.release()
-    assert t.join() is True
