@@ -3,6 +3,7 @@
  */
 #include "python/library.h"
 
+#include "python/line.h"
 #include "python/microthread.h"
 #include "python/python.h"
 
@@ -73,11 +74,21 @@ static PyObject *on_owner(PyObject *unused, PyObject *none)
     return PyBool_FromLong(bine__here != NULL);
 }
 
+/* look_again(): a thread is about to end, and may have been the last that somebody could wait for. */
+static PyObject *look_again(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    bine__look_again();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef calls[] = {
     {"wait_for_end", (PyCFunction)(void (*)(void))wait_for_end, METH_FASTCALL, NULL},
     {"main", main_micro, METH_NOARGS, NULL},
     {"on_owner", on_owner, METH_NOARGS, NULL},
     {"can_wait", can_wait, METH_NOARGS, NULL},
+    {"look_again", look_again, METH_NOARGS, NULL},
     {"part", part, METH_O, NULL},
     {"guard", bine__guard, METH_VARARGS, NULL},
     {"guard_locks", guard_locks, METH_NOARGS, NULL},

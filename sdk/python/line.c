@@ -94,6 +94,19 @@ static void on_called(bine *rt, bine__job *job)
     }
 }
 
+static void send_call(bine__python *py)
+{
+    py->call.run = on_called;
+    if (!py->calling)
+        py->calling = bine__inbox_push(py->rt->inbox, &py->call);
+}
+
+void bine__look_again(void)
+{
+    if (bine__python_now->rt != NULL)
+        send_call(bine__python_now);
+}
+
 /* A micro-thread is woken on the owner's thread alone. */
 static void call(bine__ticket *t)
 {
@@ -103,9 +116,7 @@ static void call(bine__ticket *t)
     t->next_called = NULL;
     *(py->called == NULL ? &py->called : &py->last_called->next_called) = t;
     py->last_called = t;
-    py->call.run = on_called;
-    if (!py->calling)
-        py->calling = bine__inbox_push(py->rt->inbox, &py->call);
+    send_call(py);
 }
 
 /* Its micro-thread goes on before it was called. */

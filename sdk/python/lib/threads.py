@@ -78,6 +78,7 @@ def _delete(self):
     gone = self.__dict__.get("_gone")
     if gone is not None:
         gone.set()
+    look_again()
 
 
 def _wait_until_gone(thread, timeout):
