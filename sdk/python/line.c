@@ -179,12 +179,13 @@ void bine__python_left(bine__wait *wait)
 }
 
 /* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the
- * wait, and not instead of it. */
+ * wait, and not instead of it. The handler itself may serve it. */
 static int mind(bine *rt, const void *what)
 {
     const bine__ticket *t = what;
+    int status = t->served ? -1 : bine__python_interrupted(rt);
 
-    return t->served ? -1 : bine__python_interrupted(rt);
+    return t->served ? -1 : status;
 }
 
 /* One stretch of the wait: BINE_OK to look again. */

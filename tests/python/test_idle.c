@@ -119,7 +119,8 @@ TEST(a_result_may_come_that_a_step_or_c_waits_for)
 
     add_host_module(rt);
     start_script(rt, "import bine, host\nt = [bine.spawn(host.wait_in_c, 1)]\n"
-                     "host.deferred(2).then(len).wait()");
+                     "d = host.deferred(2).then(len)\n"
+                     "try: d.wait()\nfinally: d.cancel(); del d");
     settle(rt);
     CHECK_EQ(why_idle(rt), BINE_IDLE_OUTSIDE);
     CHECK(script_true("t.pop().cancel() is None"));
