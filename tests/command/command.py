@@ -417,9 +417,8 @@ def test_a_handler_may_wait_for_another_lock_and_the_wait_goes_on():
         "lock.acquire(), other.acquire()\n" \
         "def handler(*args):\n    print('handling')\n    end.set()\n    with other: print('handled')\n" \
         "signal.signal(signal.SIGINT, handler)\n" \
-        "def helps():\n    print('ready', flush=True)\n    end.wait()\n    other.release()\n    bine.pause()\n" \
-        "    lock.release()\n" \
-        "bine.spawn(helps)\n" \
+        "def helps():\n    end.wait()\n    other.release()\n    bine.pause()\n    lock.release()\n" \
+        "bine.spawn(helps)\nbine.spawn(print, 'ready', flush=True)\n" \
         "with lock: print('in')\n" \
         "print(lock.locked(), other.locked())\n"
     assert interrupted(BINE, script) == (0, "handling\nhandled\nin\nFalse False\n", "")
