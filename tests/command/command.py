@@ -327,6 +327,24 @@ def test_interrupt_while_children_are_awaited_at_the_end():
     assert code == -signal.SIGINT, (code, out, err)
 
 
+def test_threading_works_in_the_child_of_a_fork_in_what_is_spawned():
+    code, out, err = run(BINE, "-c", "import bine, os, threading, warnings\n"
+                         "warnings.simplefilter('ignore')\n"
+                         "def work():\n"
+                         "    threading.current_thread()\n"
+                         "    child = os.fork()\n"
+                         "    if child == 0:\n"
+                         "        box = []\n"
+                         "        thread = threading.Thread(target=box.append, args=(1,))\n"
+                         "        thread.start()\n"
+                         "        thread.join()\n"
+                         "        print(box, threading.current_thread() is threading.main_thread(), flush=True)\n"
+                         "        return\n"
+                         "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+                         "bine.spawn(work).join()\n")
+    assert (code, out, err) == (0, "[1] True\n0\n", ""), (code, out, err)
+
+
 # ---- deadlocks
 
 SAYS = "bine: deadlock: nothing is left that could end any of these waits.\n"

@@ -385,30 +385,3 @@ def test_an_async_exception_for_a_micro_threads_identifier_finds_nobody():
     import ctypes
     ident = bine.spawn(threading.get_ident).join()
     assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(KeyError)) == 0
-
-
-def test_after_a_fork_in_a_micro_thread_threading_works_in_the_child():
-    import os
-    import warnings
-    warnings.simplefilter("ignore", DeprecationWarning)
-
-    def work():
-        threading.current_thread()
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                assert threading.current_thread() is threading.main_thread()
-                assert threading.active_count() == 1
-                box = []
-                thread = threading.Thread(target=box.append, args=(1,))
-                thread.start()
-                thread.join()
-                assert box == [1]
-                status = 0
-            except BaseException as error:
-                os.write(2, (repr(error) + "\n").encode())
-            finally:
-                os._exit(status)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert bine.spawn(work).join() == 0
