@@ -54,6 +54,10 @@ BINE_API int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value);
 /* The same without waiting. BINE_EAGAIN: empty. Thread: owner. */
 BINE_API int bine_try_get(bine_reader *r, bine_value **value);
 
+/* What the pipe was failed with as data; of a script's error all of it. NULL: it has not failed, or memory is out.
+ * Borrowed, lives as long as the pipe. Thread: owner. */
+BINE_API const bine_error *bine_reader_error(bine_reader *r);
+
 /* One more hold, one less; NULL is fine. When the last one goes, what is left in the pipe is freed, and who
  * waits in bine_get() gets BINE_EEND. Thread: any. */
 BINE_API bine_reader *bine_reader_retain(bine_reader *r);

@@ -9,19 +9,7 @@
 
 #include <string.h>
 
-/* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
- * layout of __cxa_eh_globals in the Itanium C++ ABI. */
-typedef struct cxa_state {
-    void *caught;
-    unsigned uncaught;
-} cxa_state;
-
 static void outermost(void *arg);
-
-static bine__fiber *fiber_of(bine *rt, const bine__micro *micro)
-{
-    return micro->slot != NULL ? BINE__FIBER(micro->slot) : &rt->host_fiber;
-}
 
 /* Leaves the running stack for `to`; returns when somebody switches back. `self` is the one that
  * runs. Inlined by force: a call more shows in the cost of a switch. */
@@ -29,7 +17,7 @@ __attribute__((always_inline)) static inline void switch_to(bine *rt, bine__micr
 {
     PyThreadState *t = rt->tstate;
     bine__pystate saved;
-    cxa_state cxa = {0};
+    bine__cxa_state cxa = {0};
 
     bine__pystate_save(t, &saved, self->recursion_cap);
     self->saved = &saved;
@@ -37,9 +25,9 @@ __attribute__((always_inline)) static inline void switch_to(bine *rt, bine__micr
         memcpy(&cxa, rt->cxa_globals(), sizeof cxa);
 
     rt->current = to;
-    bine__fiber_leave(fiber_of(rt, self), fiber_of(rt, to), 0);
+    bine__fiber_leave(bine__fiber_of(rt, self->slot), bine__fiber_of(rt, to->slot), 0);
     bine__switch(&self->sp, to->sp);
-    bine__fiber_enter(fiber_of(rt, self));
+    bine__fiber_enter(bine__fiber_of(rt, self->slot));
 
     if (rt->cxa_globals != NULL)
         memcpy(rt->cxa_globals(), &cxa, sizeof cxa);
@@ -124,7 +112,7 @@ static void outermost(void *arg)
 
     bine__fiber_enter(BINE__FIBER(slot));
     if (rt->cxa_globals != NULL)
-        memset(rt->cxa_globals(), 0, sizeof(cxa_state));
+        memset(rt->cxa_globals(), 0, sizeof(bine__cxa_state));
     self->context = NULL;
     bine__pystate_start(t, &root, &begin);
     if (rt->hooked)
@@ -148,7 +136,7 @@ static void outermost(void *arg)
     to = next(rt);
     bine__stack_give(&rt->stacks, slot);
     rt->current = to;
-    bine__fiber_leave(BINE__FIBER(slot), fiber_of(rt, to), 1);
+    bine__fiber_leave(BINE__FIBER(slot), bine__fiber_of(rt, to->slot), 1);
     bine__switch(&unused, to->sp);
     abort();
 }
@@ -382,54 +370,4 @@ void bine__micro_leave(bine__micro *micro)
     micro->pending |= BINE__EXIT;
     micro->slot = NULL; /* it stays as it is: objects point there */
     micro->saved = NULL;
-    micro->borrows = false;
-}
-
-/* ---- a larger stack for a while ---- */
-
-typedef struct errand {
-    bine__slot *own;
-    bine__slot *lent;
-    void (*fn)(void *);
-    void *arg;
-    void *back; /* the micro-thread's own stack */
-} errand;
-
-/* The outermost frame on the stack lent. */
-static void run_errand(void *arg)
-{
-    errand *e = arg;
-    void *unused;
-
-    bine__fiber_enter(BINE__FIBER(e->lent));
-    e->fn(e->arg);
-    bine__fiber_leave(BINE__FIBER(e->lent), BINE__FIBER(e->own), 1);
-    bine__switch(&unused, e->back);
-    abort();
-}
-
-int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg)
-{
-    bine__micro *micro = rt->current;
-    errand e = {.own = micro->slot, .fn = fn, .arg = arg};
-    bine__loan loan;
-
-    if (rt->large.slot_size <= rt->stacks.slot_size || micro == &rt->host || micro->borrows) {
-        fn(arg);
-        return 0;
-    }
-    e.lent = bine__stack_take(&rt->large);
-    if (e.lent == NULL)
-        return -1;
-    bine__loan_begin(rt->tstate, micro, e.lent->low, bine__stack_high(&rt->large, e.lent), &loan);
-    micro->slot = e.lent;
-    micro->borrows = true;
-    bine__fiber_leave(BINE__FIBER(e.own), BINE__FIBER(e.lent), 0);
-    bine__switch(&e.back, bine__switch_prepare(bine__stack_high(&rt->large, e.lent), run_errand, &e));
-    bine__fiber_enter(BINE__FIBER(e.own));
-    micro->slot = e.own;
-    micro->borrows = false;
-    bine__loan_end(rt->tstate, micro, &loan);
-    bine__stack_give(&rt->large, e.lent);
-    return 0;
 }

@@ -29,8 +29,9 @@ typedef struct bine__micro {
     bine__job job;                     /* its resumption */
     void *sp;                          /* its C stack while suspended */
     const struct bine__pystate *saved; /* lies on that stack */
-    bine__slot *slot;                  /* the stack it is on; NULL: not started, done, or the host */
-    struct bine__wait *wait;           /* what it is parked on */
+    bine__slot
+        *slot; /* the stack it is on, a coroutine's perhaps; NULL: not started, done, or the host's own */
+    struct bine__wait *wait; /* what it is parked on */
     bine *rt;
     PyObject *context;         /* to start with; NULL: empty */
     struct bine__micro *older; /* all that live, in the order of spawning */
@@ -45,7 +46,6 @@ typedef struct bine__micro {
     uint16_t scopes_cancelled; /* of those whose body it runs in */
     uint8_t pending;           /* BINE__CANCEL and so on */
     uint8_t kept_back;         /* the same, behind shields */
-    bool borrows : 1;          /* `slot` is a larger stack, lent for a while */
     bool cancelled : 1;        /* it, not just a scope's body */
     bool is_child : 1;         /* its error is its scope's */
     bool left : 1;             /* it stayed in the parent of a fork: here it only ends */
@@ -161,6 +161,9 @@ int bine__explain_wait(const char *call, int status);
 /* Why a wait is refused with BINE_EBUSY: static text. */
 const char *bine__why_no_wait(bine *rt);
 
+/* BINE__COLLECTS of the running one goes by what is. */
+void bine__forget_collection(bine *rt);
+
 /* Something is pending: ends its wait. */
 void bine__micro_interrupt(bine__micro *micro, unsigned pending);
 
@@ -182,11 +185,6 @@ typedef struct bine__shield {
 /* For the running micro-thread, at most `ns`. 0, or -1 when out of memory. */
 int bine__shield_raise(bine *rt, bine__shield *shield, int64_t ns);
 void bine__shield_lower(bine__shield *shield);
-
-/* Calls fn(arg) on a stack of the default class lent to the running micro-thread, which may
- * suspend meanwhile. Plain calls when it has such a stack already, and outside of any. 0, or
- * -1 when there is no stack to be had: fn was not called. */
-int bine__on_large_stack(bine *rt, void (*fn)(void *), void *arg);
 
 /* bine__job.run of every micro-thread: runs it from the host's stack, until something leads
  * back there. */

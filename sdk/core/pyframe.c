@@ -1,14 +1,11 @@
 #define BINE__NEEDS_CORE 1
-#include "core/pystate.h" /* before any other include of Python.h */
+#include "core/pystack.h" /* before any other include of Python.h */
 
 #include "core/pyframe.h"
 
 #include "core/runtime.h"
 
 #include <internal/pycore_interp.h> /* the collector's state; up to 3.12 another thread's signal is not looked for */
-#if PY_VERSION_HEX < 0x030D0000
-#include <internal/pycore_frame.h> /* 3.11 has no public way from a frame to its code */
-#endif
 
 /* Kept free below any recursion for what is not counted: the parser, which has a limit of its
  * own (0.9 MB were measured), the host's functions, signal handlers. Small stacks borrow for the
@@ -72,63 +69,218 @@ void bine__pystate_clear(PyThreadState *t)
         PyErr_Clear();
 }
 
-PyFrameObject *bine__suspended_frame(PyThreadState *t, const bine__micro *micro)
-{
-    PyFrameObject *frame;
-    int collecting;
-
-    if (micro->saved == NULL)
-        return NULL;
-    /* A collection must not see the exchanged pointer. */
-    collecting = PyGC_Disable();
+/* What `top` names, a thread state's way to its innermost frame, seen from outside (new, or NULL). */
 #if BINE__USES_CFRAME
-    _PyCFrame *mine = t->cframe;
-
-    t->cframe = BINE__SAVED_FRAME(micro->saved);
-    frame = PyThreadState_GetFrame(t);
-    t->cframe = mine;
+static PyFrameObject *frame_of(PyThreadState *t, _PyCFrame *top)
+{
+    _PyCFrame **at = &t->cframe;
+    _PyCFrame *mine = *at;
 #else
-    struct _PyInterpreterFrame *mine = t->current_frame;
-
-    t->current_frame = BINE__SAVED_FRAME(micro->saved);
-    frame = PyThreadState_GetFrame(t);
-    t->current_frame = mine;
+static PyFrameObject *frame_of(PyThreadState *t, struct _PyInterpreterFrame *top)
+{
+    struct _PyInterpreterFrame **at = &t->current_frame;
+    struct _PyInterpreterFrame *mine = *at;
 #endif
+    int collecting = PyGC_Disable(); /* a collection must not see the exchanged pointer */
+    PyFrameObject *frame;
+
+    *at = top;
+    frame = PyThreadState_GetFrame(t);
+    *at = mine;
     if (collecting)
         PyGC_Enable();
     return frame;
 }
 
-PyCodeObject *bine__running_code(PyThreadState *t, int *offset)
+PyFrameObject *bine__suspended_frame(PyThreadState *t, const bine__micro *micro)
 {
-#if PY_VERSION_HEX < 0x030C0000
-    _PyInterpreterFrame *frame = t->cframe->current_frame;
+    return micro->saved == NULL ? NULL : frame_of(t, BINE__SAVED_FRAME(micro->saved));
+}
 
-    /* A frame that is still being built has no instruction yet. */
+PyFrameObject *bine__pystack_frame(PyThreadState *t, const bine__pystack *py)
+{
+#if BINE__USES_CFRAME
+    return frame_of(t, py->cframe);
+#else
+    return frame_of(t, py->frame);
+#endif
+}
+
+/* The innermost frame that is not still being built, and none of the interpreter's own or of ours. */
+static struct _PyInterpreterFrame *complete_frame(PyThreadState *t)
+{
+    struct _PyInterpreterFrame *frame = BINE__TOP_FRAME(t);
+
     while (frame != NULL && _PyFrame_IsIncomplete(frame))
         frame = frame->previous;
-    if (frame == NULL)
-        return NULL;
-    *offset = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
-    return (PyCodeObject *)Py_NewRef((PyObject *)frame->f_code);
-#else
-#if BINE__USES_CFRAME
-    struct _PyInterpreterFrame *frame = t->cframe->current_frame;
-#else
-    struct _PyInterpreterFrame *frame = t->current_frame;
-#endif
+    return frame;
+}
 
+PyCodeObject *bine__running_code(PyThreadState *t, int *offset)
+{
+    struct _PyInterpreterFrame *frame = complete_frame(t);
     PyObject *code;
 
     if (frame == NULL)
         return NULL;
+#if PY_VERSION_HEX < 0x030C0000
+    *offset = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+    code = Py_NewRef((PyObject *)frame->f_code);
+#else
     *offset = PyUnstable_InterpreterFrame_GetLasti(frame);
     code = PyUnstable_InterpreterFrame_GetCode(frame);
-    if (PyCode_Check(code))
-        return (PyCodeObject *)code;
-    Py_DECREF(code); /* a frame of the interpreter's own */
-    return NULL;
 #endif
+    return (PyCodeObject *)code;
+}
+
+/* ---- the seams of coroutines ---- */
+
+static PyCodeObject *seam_code;
+
+int bine__prepare_seams(void)
+{
+    seam_code = PyCode_NewEmpty("<bine>", "generate", 1);
+    return seam_code == NULL ? -1 : 0;
+}
+
+/* It passes for a frame that is still being built, and from 3.12 on for one of the interpreter's own between
+ * C and Python. C functions that look at the innermost frame without asking meet it: its namespaces are those
+ * of who begins. */
+static void init_seam_frame(PyThreadState *t, struct _PyInterpreterFrame *frame)
+{
+    const struct _PyInterpreterFrame *caller = complete_frame(t);
+
+#if PY_VERSION_HEX < 0x030D0000
+    frame->f_code = seam_code;
+    frame->prev_instr = _PyCode_CODE(seam_code) - 1;
+#else
+    frame->f_executable = (PyObject *)seam_code;
+    frame->instr_ptr = _PyCode_CODE(seam_code);
+#endif
+    frame->f_globals = caller == NULL ? NULL : Py_XNewRef(caller->f_globals);
+    frame->f_builtins = Py_XNewRef(caller == NULL ? t->interp->builtins : caller->f_builtins);
+#if PY_VERSION_HEX < 0x030C0000
+    frame->is_entry = true;
+    frame->owner = FRAME_OWNED_BY_THREAD;
+#else
+    frame->owner = FRAME_OWNED_BY_CSTACK;
+#endif
+}
+
+/* Somebody holds a frame object for it: that gets the frame for its own, as CPython does when a call
+ * returns, and the namespaces with it. */
+static void hand_over(struct _PyInterpreterFrame *frame, PyFrameObject *object)
+{
+    struct _PyInterpreterFrame *copy = (struct _PyInterpreterFrame *)(void *)object->_f_frame_data;
+
+    memcpy(copy, frame, offsetof(struct _PyInterpreterFrame, localsplus));
+    Py_INCREF(seam_code);
+    copy->owner = FRAME_OWNED_BY_FRAME_OBJECT;
+    copy->previous = NULL;
+    copy->stacktop = 0;
+    object->f_frame = copy;
+    PyObject_GC_Track(object);
+}
+
+static void clear_seam_frame(struct _PyInterpreterFrame *frame)
+{
+    PyFrameObject *object = frame->frame_obj;
+
+    frame->frame_obj = NULL;
+    if (object != NULL && Py_REFCNT(object) > 1) {
+        hand_over(frame, object);
+    } else {
+        Py_CLEAR(frame->f_globals);
+        Py_CLEAR(frame->f_builtins);
+        Py_CLEAR(frame->f_locals);
+    }
+    Py_XDECREF(object);
+}
+
+void bine__pystack_init(PyThreadState *t, bine__pystack *py, bine__pyseam *seam, const bine__pystart *start)
+{
+    _PyStackChunk *chunk = bine__chunk_init(start);
+
+    memset(py, 0, sizeof *py);
+    memset(seam, 0, sizeof *seam);
+    init_seam_frame(t, &seam->frame);
+#if BINE__USES_CFRAME
+    seam->cframe.previous = &t->root_cframe;
+    seam->cframe.current_frame = &seam->frame;
+    py->cframe = &seam->cframe;
+#else
+    py->frame = &seam->frame;
+#endif
+#ifdef BINE__C_RECURSION_LIMIT
+    py->c_recursion = start->recursion_cap;
+#endif
+#if BINE__STACK_POINTER_CHECKED
+    py->stack_top = (uintptr_t)start->stack_high;
+    py->hard_limit = (uintptr_t)start->stack_low + _PyOS_STACK_MARGIN_BYTES;
+    py->soft_limit = (uintptr_t)start->stack_low + 2 * _PyOS_STACK_MARGIN_BYTES;
+#endif
+    py->chunk = chunk;
+    py->chunk_top = BINE__CHUNK_TOP(chunk);
+    py->chunk_limit = BINE__CHUNK_LIMIT(chunk);
+    py->handled = &seam->handled;
+}
+
+void bine__pyseam_clear(bine__pyseam *seam)
+{
+    Py_CLEAR(seam->handled.exc_value);
+    clear_seam_frame(&seam->frame);
+}
+
+#if BINE__STACK_POINTER_CHECKED
+/* From 3.14 on a variable may hold a reference that is not counted: what frames hold is left alone. */
+int bine__pystack_traverse(const bine__pystack *py, const bine__pyseam *seam, visitproc visit, void *arg)
+{
+    (void)py;
+    (void)seam;
+    (void)visit;
+    (void)arg;
+    return 0;
+}
+#else
+/* All that it visits is counted once, as this frame's own. What lies on its evaluation stack is not to be
+ * known while a call is in progress, and counts as held from outside. */
+static int traverse_frame(struct _PyInterpreterFrame *frame, visitproc visit, void *arg)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    const PyCodeObject *code = frame->f_code;
+#else
+    const PyCodeObject *code = _PyFrame_GetCode(frame);
+#endif
+
+    Py_VISIT(frame->frame_obj);
+    Py_VISIT(frame->f_locals);
+    for (int i = 0; i < code->co_nlocalsplus; i++)
+        Py_VISIT(frame->localsplus[i]);
+    return 0;
+}
+
+int bine__pystack_traverse(const bine__pystack *py, const bine__pyseam *seam, visitproc visit, void *arg)
+{
+#if BINE__USES_CFRAME
+    struct _PyInterpreterFrame *frame = py->cframe->current_frame;
+#else
+    struct _PyInterpreterFrame *frame = py->frame;
+#endif
+    int status = 0;
+
+    /* A generator visits its frame itself. */
+    for (; frame != &seam->frame && status == 0; frame = frame->previous)
+        if (frame->owner == FRAME_OWNED_BY_THREAD && !_PyFrame_IsIncomplete(frame))
+            status = traverse_frame(frame, visit, arg);
+    return status;
+}
+#endif
+
+bool bine__is_handling(PyThreadState *t)
+{
+    PyObject *value = t->exc_info->exc_value;
+
+    return value != NULL && value != Py_None;
 }
 
 int bine__copy_context(PyThreadState *t, PyObject **out)
@@ -213,54 +365,6 @@ void bine__hurry(PyThreadState *t)
     _Py_atomic_store_relaxed(&t->interp->ceval.eval_breaker, 1);
 #else
     (void)t;
-#endif
-}
-
-#if BINE__ONE_RECURSION_COUNTER
-/* Gives the running stack another cap; what is in progress stays counted. */
-static void set_cap(PyThreadState *t, bine__micro *micro, int cap)
-{
-    int used = bine__recursion_allowed(t, micro->recursion_cap) - BINE__RECURSION_REMAINING(t);
-
-    micro->recursion_cap = cap;
-    BINE__RECURSION_REMAINING(t) = bine__recursion_allowed(t, cap) - used;
-}
-#endif
-
-void bine__loan_begin(PyThreadState *t, bine__micro *micro, const char *low, const char *high,
-                      bine__loan *loan)
-{
-    int cap = bine__recursion_cap((size_t)(high - low));
-
-#if BINE__ONE_RECURSION_COUNTER
-    loan->recursion = micro->recursion_cap;
-    set_cap(t, micro, micro->recursion_cap + cap);
-#elif defined(BINE__C_RECURSION_LIMIT)
-    (void)micro;
-    loan->recursion = t->c_recursion_remaining;
-    t->c_recursion_remaining = cap;
-#else
-    (void)micro;
-    (void)cap;
-    loan->limits[0] = BINE__IMPL(t)->c_stack_top;
-    loan->limits[1] = BINE__IMPL(t)->c_stack_soft_limit;
-    loan->limits[2] = BINE__IMPL(t)->c_stack_hard_limit;
-    bine__set_stack_limits(t, low, high);
-#endif
-}
-
-void bine__loan_end(PyThreadState *t, bine__micro *micro, const bine__loan *loan)
-{
-#if BINE__ONE_RECURSION_COUNTER
-    set_cap(t, micro, loan->recursion);
-#elif defined(BINE__C_RECURSION_LIMIT)
-    (void)micro;
-    t->c_recursion_remaining = loan->recursion;
-#else
-    (void)micro;
-    BINE__IMPL(t)->c_stack_top = loan->limits[0];
-    BINE__IMPL(t)->c_stack_soft_limit = loan->limits[1];
-    BINE__IMPL(t)->c_stack_hard_limit = loan->limits[2];
 #endif
 }
 

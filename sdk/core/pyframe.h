@@ -9,17 +9,6 @@
 
 struct bine__micro;
 
-/* What the thread state said about the micro-thread's own stack while it is on a larger one. */
-typedef struct bine__loan {
-    int recursion;
-    uintptr_t limits[3];
-} bine__loan;
-
-/* The calls in progress may now go as deep as [low, high) bears; and as before again. */
-void bine__loan_begin(PyThreadState *t, struct bine__micro *micro, const char *low, const char *high,
-                      bine__loan *loan);
-void bine__loan_end(PyThreadState *t, struct bine__micro *micro, const bine__loan *loan);
-
 /* How deep a micro-thread's calls may go on a C stack of `size` bytes: CPython's own counters
  * are started so that the stack cannot overflow. */
 int bine__recursion_cap(size_t size);
@@ -47,6 +36,12 @@ static inline bool bine__is_tracing(const PyThreadState *t)
     return t->tracing != 0;
 }
 
+/* How many such calls are inside one another. */
+static inline int bine__tracing_depth(const PyThreadState *t)
+{
+    return t->tracing;
+}
+
 /* Whether the collector runs, on whatever thread. */
 bool bine__is_collecting(void);
 
@@ -71,6 +66,12 @@ void bine__tracers_set(const bine__tracers *tracers);
 /* After PyErr_SetInterrupt(): makes the evaluation loop look at once. Any thread, without the
  * GIL, and safe in a signal handler. */
 void bine__hurry(PyThreadState *t);
+
+/* Before the first coroutine: 0, or -1 with an exception. */
+int bine__prepare_seams(void);
+
+/* Whether the innermost function or generator on the stack is handling an exception. */
+bool bine__is_handling(PyThreadState *t);
 
 /* Has a dying threading.local take its values from suspended micro-threads too. 0, or -1. */
 int bine__mind_locals(bine *rt);

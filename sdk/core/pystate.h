@@ -8,6 +8,7 @@
  *   BINE__PYSTATE_FIELDS(X, t)   X(type, name, lvalue) for each field that is just exchanged
  *   BINE__PYSTATE_BLOCKS(X)      X(name, first, last, size) for runs of such fields: a switch is
  *                                little more than these copies
+ *   BINE__PYSTACK_FIELDS(X, t)   the fields of one C stack alone, see pystack.h
  *   BINE__RECURSION_LIMIT/REMAINING(t), and how the depth of the C stack is bounded:
  *     BINE__ONE_RECURSION_COUNTER, BINE__C_RECURSION_LIMIT or BINE__STACK_POINTER_CHECKED
  *   BINE__STACK_DEFAULT_SIZE, BINE__STACK_SMALL_SIZE and, where calls are counted, what a counted
@@ -165,11 +166,25 @@ static inline void bine__set_stack_limits(PyThreadState *t, const char *low, con
 }
 #endif
 
+/* A data stack's first chunk. As CPython does: a root chunk is never popped. */
+#define BINE__CHUNK_TOP(chunk) (&(chunk)->data[1])
+#define BINE__CHUNK_LIMIT(chunk) ((PyObject **)((char *)(chunk) + (chunk)->size))
+
+static inline _PyStackChunk *bine__chunk_init(const bine__pystart *start)
+{
+    _PyStackChunk *chunk = (_PyStackChunk *)start->chunk;
+
+    chunk->previous = NULL;
+    chunk->size = start->chunk_size;
+    chunk->top = 0;
+    return chunk;
+}
+
 /* Sets the thread state up for a new stack, which must be the running one. */
 static inline void bine__pystate_start(PyThreadState *t, bine__pyroot *root, const bine__pystart *start)
 {
     static const bine__pystate empty;
-    _PyStackChunk *chunk = (_PyStackChunk *)start->chunk;
+    _PyStackChunk *chunk = bine__chunk_init(start);
 
     bine__pystate_load(t, &empty, start->recursion_cap);
 #if BINE__USES_CFRAME
@@ -185,12 +200,9 @@ static inline void bine__pystate_start(PyThreadState *t, bine__pyroot *root, con
 #if BINE__STACK_POINTER_CHECKED
     bine__set_stack_limits(t, start->stack_low, start->stack_high);
 #endif
-    chunk->previous = NULL;
-    chunk->size = start->chunk_size;
-    chunk->top = 0;
     t->datastack_chunk = chunk;
-    t->datastack_top = &chunk->data[1]; /* as CPython does: a root chunk is never popped */
-    t->datastack_limit = (PyObject **)((char *)chunk + start->chunk_size);
+    t->datastack_top = BINE__CHUNK_TOP(chunk);
+    t->datastack_limit = BINE__CHUNK_LIMIT(chunk);
     t->exc_info = &t->exc_state;
     t->context = start->context;
     t->id = start->id;

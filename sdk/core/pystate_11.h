@@ -25,7 +25,17 @@
 
 #define BINE__PYSTATE_FIELDS(X, t) X(int, trash_nesting, (t)->trash_delete_nesting)
 
+/* See pystack.h. */
+#define BINE__PYSTACK_FIELDS(X, t)                    \
+    X(_PyCFrame *, cframe, (t)->cframe)               \
+    X(_PyStackChunk *, chunk, (t)->datastack_chunk)   \
+    X(PyObject **, chunk_top, (t)->datastack_top)     \
+    X(PyObject **, chunk_limit, (t)->datastack_limit) \
+    X(_PyErr_StackItem *, handled, (t)->exc_info)     \
+    X(int, trash_nesting, (t)->trash_delete_nesting)
+
 #define BINE__USES_CFRAME 1
+#define BINE__CFRAME_TRACES 1
 
 #define BINE__SAVED_FRAME(s) (*(_PyCFrame *const *)(const void *)(s)->calls) /* comes first there */
 #define BINE__SAVED_DICT(s)                                                          \

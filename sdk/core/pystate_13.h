@@ -32,6 +32,16 @@
     X(PyObject *, local_sentinel, (t)->threading_local_sentinel) \
     X(PyObject *, asyncio_loop, ((_PyThreadStateImpl *)(t))->asyncio_running_loop)
 
+/* See pystack.h. */
+#define BINE__PYSTACK_FIELDS(X, t)                             \
+    X(struct _PyInterpreterFrame *, frame, (t)->current_frame) \
+    X(_PyStackChunk *, chunk, (t)->datastack_chunk)            \
+    X(PyObject **, chunk_top, (t)->datastack_top)              \
+    X(PyObject **, chunk_limit, (t)->datastack_limit)          \
+    X(_PyErr_StackItem *, handled, (t)->exc_info)              \
+    X(int, c_recursion, (t)->c_recursion_remaining)            \
+    X(uintptr_t, critical_section, (t)->critical_section)
+
 #define BINE__FIRST_FRAME(t) NULL
 #define BINE__HAS_LOCAL_KEY 1
 #define BINE__HAS_ASYNCIO_LOOP 1

@@ -45,6 +45,18 @@
     X(uintptr_t, stack_soft_limit, BINE__IMPL(t)->c_stack_soft_limit)    \
     X(uintptr_t, stack_hard_limit, BINE__IMPL(t)->c_stack_hard_limit)
 
+/* See pystack.h. */
+#define BINE__PYSTACK_FIELDS(X, t)                              \
+    X(struct _PyInterpreterFrame *, frame, (t)->current_frame)  \
+    X(_PyStackChunk *, chunk, (t)->datastack_chunk)             \
+    X(PyObject **, chunk_top, (t)->datastack_top)               \
+    X(PyObject **, chunk_limit, (t)->datastack_limit)           \
+    X(_PyErr_StackItem *, handled, (t)->exc_info)               \
+    X(uintptr_t, critical_section, (t)->critical_section)       \
+    X(uintptr_t, stack_top, BINE__IMPL(t)->c_stack_top)         \
+    X(uintptr_t, soft_limit, BINE__IMPL(t)->c_stack_soft_limit) \
+    X(uintptr_t, hard_limit, BINE__IMPL(t)->c_stack_hard_limit)
+
 #define BINE__FIRST_FRAME(t) NULL
 #define BINE__HAS_LOCAL_KEY 1
 #define BINE__HAS_ASYNCIO_LOOP 1

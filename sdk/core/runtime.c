@@ -636,6 +636,7 @@ static void wind_up(bine *rt)
 static void close_all(bine *rt)
 {
     rt->shutting_down = true;
+    bine__python_close_generators(rt);
     wind_up(rt);
     bine__python_close(rt);
     if (rt->signal_pipe[1] >= 0)
@@ -645,8 +646,11 @@ static void close_all(bine *rt)
     bine__python_closed(rt);
     run_out(rt);
     end_runtime(rt);
-    bine__stacks_deinit(&rt->stacks);
-    bine__stacks_deinit(&rt->large);
+    /* Where a generator would not end, its frames stay, and so does what they lie on. */
+    if (rt->stacks.in_use == 0 && rt->large.in_use == 0) {
+        bine__stacks_deinit(&rt->stacks);
+        bine__stacks_deinit(&rt->large);
+    }
 }
 
 int bine_close(bine *rt)

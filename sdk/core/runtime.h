@@ -61,6 +61,13 @@ struct bine {
     int foreign_wakeup; /* a script's own, while ours stands in for it; -1: none */
 };
 
+/* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
+ * layout of __cxa_eh_globals in the Itanium C++ ABI. */
+typedef struct bine__cxa_state {
+    void *caught;
+    unsigned uncaught;
+} bine__cxa_state;
+
 /* The runtime that the calling thread owns, or NULL. */
 extern _Thread_local bine *bine__here __attribute__((tls_model("initial-exec")));
 
@@ -82,6 +89,12 @@ int bine__refuse(int status, void *user, bine_free release, const char *call, co
 
 /* Each line goes to on_log by itself. */
 void bine__log(bine *rt, bine_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Of the stack in `slot`; NULL: the host's. */
+static inline bine__fiber *bine__fiber_of(bine *rt, bine__slot *slot)
+{
+    return slot != NULL ? BINE__FIBER(slot) : &rt->host_fiber;
+}
 
 /* The GIL, counted: the owner may hold it already. */
 void bine__gil_take(bine *rt);
@@ -166,6 +179,8 @@ void bine__python_ended(bine__micro *micro);
 void bine__python_report_failed(bine *rt);
 /* GIL held: logs those that live, what is to be said of them, what they wait for, and their stacks. */
 void bine__python_report_survivors(bine *rt, const char *what);
+/* Before the end, GIL held: closes the generators that are suspended; none begins any more. */
+void bine__python_close_generators(bine *rt);
 /* Before the interpreter is left behind, GIL held: flushes standard output and error. */
 void bine__python_flush(void);
 /* Before finalisation, GIL held: the name of a Python thread that would have to be waited for

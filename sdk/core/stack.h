@@ -15,9 +15,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct bine__co;
+
 typedef struct bine__slot {
     struct bine__slot *next; /* in the pool */
     char *low;               /* of the C stack, above the guard page */
+    struct bine__co *co;     /* the coroutine that it is the stack of; NULL: a micro-thread's */
 #if BINE__VALGRIND
     unsigned valgrind_id;
 #endif

@@ -2,6 +2,7 @@
  * put off. Owner thread. */
 #include "core/micro.h"
 
+#include "core/coroutine.h"
 #include "core/pyframe.h"
 #include "core/runtime.h"
 
@@ -14,6 +15,20 @@ static bool collects(bine *rt)
         return true;
     rt->current->no_wait &= (uint16_t)~BINE__COLLECTS;
     return false;
+}
+
+void bine__forget_collection(bine *rt)
+{
+    (void)collects(rt);
+}
+
+bool bine__co_may_suspend(bine *rt, const bine__co *co)
+{
+    if (bine__tracing_depth(rt->tstate) != co->tracing)
+        return false;
+    if ((co->no_wait & BINE__COLLECTS) == 0 && collects(rt))
+        return false;
+    return rt->current->no_wait == co->no_wait;
 }
 
 const char *bine__why_no_wait(bine *rt)

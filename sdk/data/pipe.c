@@ -52,6 +52,7 @@ void bine__pipe_let_go(bine__pipe *p)
         return;
     free_ring(p->rt, &p->ring);
     bine__result_free(&p->last);
+    bine_error_free(p->error);
     pthread_mutex_destroy(&p->lock);
     bine__inbox_release(p->inbox);
     free(p);
@@ -679,6 +680,17 @@ int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value)
         status = explain_get(p, "bine_get", status);
     bine__pipe_let_go(p);
     return status;
+}
+
+const bine_error *bine_reader_error(bine_reader *r)
+{
+    bine__pipe *p = bine__pipe_of_reader(r);
+
+    if (r == NULL || !is_owner(p) || !bine__pipe_is_closed(p) || p->last.state == BINE_EEND)
+        return NULL;
+    if (p->error == NULL)
+        p->error = bine__python_error_of(p->rt, &p->last);
+    return p->error;
 }
 
 void bine__pipe_add_reader(bine__pipe *p)

@@ -61,6 +61,7 @@ typedef struct bine__pipe {
 
     bine__waiters putters; /* the owner's */
     bine__waiters getters;
+    bine_error *error; /* `last` as data, when asked for */
     void *hub; /* what the layer above keeps for all ends that scripts have, or NULL. Owner, GIL held */
 } bine__pipe;
 

@@ -100,6 +100,22 @@ void bine__raise(PyObject *exception)
 #endif
 }
 
+PySendResult bine__throw_into(PyObject *iterator, PyObject **value)
+{
+    PyObject *exception = bine__take_exception();
+
+    *value = PyObject_CallMethod(iterator, "throw", "O", exception);
+    Py_DECREF(exception);
+    if (*value != NULL)
+        return PYGEN_NEXT;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration))
+        return PYGEN_ERROR;
+    exception = bine__take_exception();
+    *value = PyObject_GetAttrString(exception, "value");
+    Py_DECREF(exception);
+    return *value == NULL ? PYGEN_ERROR : PYGEN_RETURN;
+}
+
 bool bine__is_farewell(const bine__python *py, PyObject *exception)
 {
     return PyErr_GivenExceptionMatches(exception, py->cancelled) ||

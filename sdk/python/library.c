@@ -3,6 +3,7 @@
  */
 #include "python/library.h"
 
+#include "core/coroutine.h"
 #include "python/line.h"
 #include "python/microthread.h"
 #include "python/python.h"

@@ -50,23 +50,6 @@ static int set_decimal_context(PyObject *context)
     return PyErr_Occurred() != NULL ? -1 : 0;
 }
 
-/* The exception that is set goes into the coroutine, where that waits. */
-static PySendResult throw_in(PyObject *coroutine, PyObject **value)
-{
-    PyObject *exception = bine__take_exception();
-
-    *value = PyObject_CallMethod(coroutine, "throw", "O", exception);
-    Py_XDECREF(exception);
-    if (*value != NULL)
-        return PYGEN_NEXT;
-    if (!PyErr_ExceptionMatches(PyExc_StopIteration))
-        return PYGEN_ERROR;
-    exception = bine__take_exception();
-    *value = PyObject_GetAttrString(exception, "value");
-    Py_DECREF(exception);
-    return *value == NULL ? PYGEN_ERROR : PYGEN_RETURN;
-}
-
 /* What a coroutine yields: None gives the others a turn; all else needs an event loop. */
 static bool yielded(bine *rt, PyObject *value)
 {
@@ -94,7 +77,7 @@ static PyObject *drive(bine *rt, PyObject *coroutine)
         bool again = yielded(rt, value);
 
         Py_CLEAR(value);
-        sent = again ? PyIter_Send(coroutine, Py_None, &value) : throw_in(coroutine, &value);
+        sent = again ? PyIter_Send(coroutine, Py_None, &value) : bine__throw_into(coroutine, &value);
     }
     return value;
 }
@@ -708,11 +691,11 @@ static PyObject *micro_cancel(bine_micro *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *reversed_frames(PyFrameObject *frame)
+PyObject *bine__frames(PyFrameObject *frame, const PyFrameObject *end)
 {
     PyObject *frames = PyList_New(0);
 
-    while (frame != NULL && frames != NULL) {
+    while (frame != NULL && frame != end && frames != NULL) {
         PyFrameObject *back = PyFrame_GetBack(frame);
 
         if (PyList_Append(frames, (PyObject *)frame) != 0)
@@ -721,7 +704,8 @@ static PyObject *reversed_frames(PyFrameObject *frame)
         frame = back;
     }
     Py_XDECREF(frame);
-    if (frames != NULL && PyList_Reverse(frames) != 0)
+    /* Where a frame had no object yet, and there was no memory for one, that looks like the end. */
+    if (frames != NULL && (PyErr_Occurred() != NULL || PyList_Reverse(frames) != 0))
         Py_CLEAR(frames);
     return frames;
 }
@@ -733,8 +717,8 @@ PyObject *bine__micro_stack(bine_micro *self)
     if (self->core.done)
         return PyList_New(0);
     if (rt->current == &self->core)
-        return reversed_frames(PyThreadState_GetFrame(rt->tstate));
-    return reversed_frames(bine__suspended_frame(rt->tstate, &self->core));
+        return bine__frames(PyThreadState_GetFrame(rt->tstate), NULL);
+    return bine__frames(bine__suspended_frame(rt->tstate, &self->core), NULL);
 }
 
 static PyObject *micro_stack(bine_micro *self, PyObject *unused)

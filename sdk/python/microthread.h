@@ -120,6 +120,10 @@ PyObject *bine__micro_stack(bine_micro *micro);
  * that. */
 int bine__micro_await_end(bine_micro *micro, int64_t timeout_ns);
 
+/* The frames from the innermost one (taken, may be NULL) to `end` (exclusive; NULL: all), outermost first (a
+ * new list). */
+PyObject *bine__frames(PyFrameObject *frame, const PyFrameObject *end);
+
 /* Its error counts as seen from now on. */
 void bine__micro_take_error(bine_micro *micro);
 

@@ -135,6 +135,15 @@ static PyMethodDef functions[] = {
     {"all", py_all, METH_NOARGS,
      PyDoc_STR("all($module, /)\n--\n\n"
                "A list of the MicroThreads that have not ended, the oldest first.")},
+    {"generate", (PyCFunction)(void (*)(void))bine__py_generate, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("generate($module, function, /, *args, **kwargs)\n--\n\n"
+               "An iterator, a Generator, over what function(*args, **kwargs) emits: it, or whatever it\n"
+               "calls, calls bine.emit(). It runs as part of whoever asks for the next value.\n"
+               "A generator function may be given too.")},
+    {"emit", bine__py_emit, METH_O,
+     PyDoc_STR("emit($module, value, /)\n--\n\n"
+               "Hand `value` to whoever iterates over the generator that this is called in, and go on when\n"
+               "they ask for the next one. Return what they send(), else None.")},
     {"parallel", (PyCFunction)(void (*)(void))py_parallel, METH_FASTCALL,
      PyDoc_STR("parallel($module, /, *functions)\n--\n\n"
                "Call each function in a micro-thread of its own; the list of what they returned. The first\n"
@@ -240,12 +249,17 @@ static void do_nothing(bine *rt, void *user)
     (void)user;
 }
 
+void bine__release_later(bine *rt, void *object, bine_free release)
+{
+    bine_post(rt, do_nothing, object, release);
+}
+
 void bine__release_on_owner(bine *rt, void *object, bine_free release)
 {
     if (bine__here == rt)
         release(object);
     else
-        bine_post(rt, do_nothing, object, release);
+        bine__release_later(rt, object, release);
 }
 
 int bine__python_register(void)
@@ -288,9 +302,10 @@ static int fill(bine *rt)
         return -1;
     if (bine__add_micro_type(py) != 0 || bine__add_timeout_type(py) != 0 || bine__add_shield_type(py) != 0 ||
         bine__add_scope_type(py) != 0 || bine__add_deferred_type(py) != 0 || bine__add_pipe_types(py) != 0 ||
-        bine__add_function_type(py) != 0 || bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 ||
-        bine__add_semaphore_type(py) != 0 || bine__add_condition_type(py) != 0 ||
-        bine__add_barrier_type(py) != 0 || bine__add_queue_types(py) != 0)
+        bine__add_function_type(py) != 0 || bine__add_generator_type(py) != 0 ||
+        bine__add_lock_types(py) != 0 || bine__add_event_type(py) != 0 || bine__add_semaphore_type(py) != 0 ||
+        bine__add_condition_type(py) != 0 || bine__add_barrier_type(py) != 0 ||
+        bine__add_queue_types(py) != 0)
         return -1;
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0)
         return -1;

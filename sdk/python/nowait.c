@@ -71,7 +71,7 @@ static PyObject *on_collect(PyObject *unused, PyObject *const *args, Py_ssize_t 
     (void)unused;
     if (starts && rt != NULL) {
         rt->collects_here = bine__here == rt;
-        if (rt->collects_here && rt->current != &rt->host)
+        if (rt->collects_here)
             rt->current->no_wait |= BINE__COLLECTS;
     }
     Py_RETURN_NONE;

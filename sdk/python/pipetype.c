@@ -241,30 +241,31 @@ static PyObject *raise_without_reader(const pipe_object *self)
     return NULL;
 }
 
-/* A wait that was not to be, or has come to nothing. */
-static PyObject *raise_wait(int status, const char *call)
+static PyObject *raise_no_micro(const char *call)
 {
     PyObject *class = bine__python_now->not_in_micro;
 
     if (bine__here == NULL)
         PyErr_Format(class, "%s() is for micro-threads: on other threads there is try_put()", call);
-    else if (status == BINE_EMICRO)
+    else
         PyErr_Format(class, "%s() has to wait, which only a micro-thread can; try_%s() does not wait", call,
                      call);
-    else
-        bine__raise_status(bine__here, status, NULL);
     return NULL;
 }
 
-static PyObject *raise_put(int status, const char *call)
+/* What a put or get came to that is neither. */
+static PyObject *raise_refusal(int status, const char *call)
 {
-    if (status == BINE_EEND)
-        PyErr_SetString(bine__python_now->pipe_closed, "the pipe is closed");
-    else if (status == BINE_EPIPE)
-        PyErr_SetString(bine__python_now->broken_pipe, "the pipe has no reader left");
-    else
-        raise_wait(status, call);
-    return NULL;
+    switch (status) {
+    case BINE_EMICRO:
+        return raise_no_micro(call);
+    case BINE_EEND:
+        return bine__raise_status(NULL, status, "the pipe is closed");
+    case BINE_EPIPE:
+        return bine__raise_status(NULL, status, "the pipe has no reader left");
+    default:
+        return bine__raise_status(bine__here, status, NULL);
+    }
 }
 
 /* Nothing more comes: what the pipe was closed with. */
@@ -309,7 +310,7 @@ static PyObject *face_put(pipe_object *self, PyObject *const *args, Py_ssize_t n
     if (!self->writes)
         return raise_without_writer(self);
     status = put(self, args[0], ns);
-    return status == BINE_OK ? Py_NewRef(Py_None) : raise_put(status, "put");
+    return status == BINE_OK ? Py_NewRef(Py_None) : raise_refusal(status, "put");
 }
 
 static PyObject *face_try_put(pipe_object *self, PyObject *object)
@@ -324,7 +325,7 @@ static PyObject *face_try_put(pipe_object *self, PyObject *object)
     Py_DECREF(object);
     if (status == BINE_EAGAIN)
         Py_RETURN_FALSE;
-    return status == BINE_ECLOSED ? bine__raise_status(NULL, status, NULL) : raise_put(status, "put");
+    return raise_refusal(status, "put");
 }
 
 /* ---- getting ---- */
@@ -350,7 +351,7 @@ static PyObject *get(const pipe_object *self, int64_t timeout_ns)
         status = bine__pipe_get(self->pipe, timeout_ns, &item);
     if (status == BINE_OK)
         return object_of(item);
-    return status == BINE_EEND ? raise_end(self->pipe) : raise_wait(status, "get");
+    return status == BINE_EEND ? raise_end(self->pipe) : raise_refusal(status, "get");
 }
 
 static PyObject *face_get(pipe_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -426,7 +427,7 @@ static PyObject *face_try_get(pipe_object *self, PyObject *const *args, Py_ssize
     if (status == BINE_EEND)
         return raise_end(self->pipe);
     if (status != BINE_EAGAIN)
-        return raise_wait(status, "get");
+        return raise_refusal(status, "get");
     return fallback != NULL ? Py_NewRef(fallback) : raise_empty();
 }
 
@@ -539,7 +540,7 @@ static PyObject *face_enter(PyObject *self, PyObject *unused)
     return Py_NewRef(self);
 }
 
-/* A writer's block left by an exception: readers are to know. Theirs is told, whatever happens. */
+/* A writer's block is left by an exception: readers are told, if need be that memory is out. */
 static void fail_by(pipe_object *self, PyObject *error)
 {
     PyObject *told = as_readers_see(error);
@@ -693,51 +694,51 @@ static PyObject *face_reduce(PyObject *self, PyObject *unused)
 
 /* ---- the types ---- */
 
-#define WRITER_METHODS                                                                                       \
-    {"put", (PyCFunction)(void (*)(void))face_put, METH_FASTCALL | METH_KEYWORDS,                            \
-     PyDoc_STR("put($self, x, /, timeout=None)\n--\n\n"                                                      \
-               "Put x in, waiting for room; in one without room of its own, until a reader takes it.\n"      \
-               "After `timeout` seconds raise bine.Timeout. What is not put, whatever the reason, is not\n"  \
-               "delivered. bine.PipeClosed: the pipe is closed. bine.BrokenPipe: no reader is left.")},      \
-        {"try_put", (PyCFunction)face_try_put, METH_O,                                                       \
-         PyDoc_STR("try_put($self, x, /)\n--\n\n"                                                            \
-                   "Put x in if there is room for it right now, and tell whether it was. May be called on\n" \
-                   "any thread. With capacity 0 there is room when a reader waits.")},                       \
-    {                                                                                                        \
-        "fail", (PyCFunction)face_fail, METH_O,                                                              \
-            PyDoc_STR(                                                                                       \
-                "fail($self, error, /)\n--\n\n"                                                              \
-                "Close the pipe with an exception (or a class of one): when readers have got what is\n"      \
-                "left, it is raised in them. The first close counts. May be called on any thread.")          \
-    }
+static const char put_doc[] = PyDoc_STR(
+    "put($self, x, /, timeout=None)\n--\n\n"
+    "Put x in, waiting for room; in one without room of its own, until a reader takes it.\n"
+    "After `timeout` seconds raise bine.Timeout. What is not put, whatever the reason, is not\n"
+    "delivered. bine.PipeClosed: the pipe is closed. bine.BrokenPipe: no reader is left.");
 
-#define READER_METHODS                                                                                    \
-    {"get", (PyCFunction)(void (*)(void))face_get, METH_FASTCALL | METH_KEYWORDS,                         \
-     PyDoc_STR("get($self, /, timeout=None)\n--\n\n"                                                      \
-               "The next value, waited for; readers are served in the order they came. After `timeout`\n" \
-               "seconds raise bine.Timeout. When the pipe is closed and nothing is left in it, raise\n"   \
-               "bine.PipeClosed, or what it failed with.")},                                              \
-    {                                                                                                     \
-        "try_get", (PyCFunction)(void (*)(void))face_try_get, METH_FASTCALL | METH_KEYWORDS,              \
-            PyDoc_STR("try_get($self, /, *default)\n--\n\n"                                               \
-                      "The next value if there is one right now, else `default`; without one raise\n"     \
-                      "queue.Empty. At the end of the pipe as get().")                                    \
-    }
+static const char try_put_doc[] = PyDoc_STR(
+    "try_put($self, x, /)\n--\n\n"
+    "Put x in if there is room for it right now, and tell whether it was. May be called on\n"
+    "any thread. With capacity 0 there is room when a reader waits.");
 
-#define ALL_METHODS                                                                                      \
-    {"__enter__", (PyCFunction)face_enter, METH_NOARGS, PyDoc_STR("__enter__($self, /)\n--\n\nBegin.")}, \
-        {"__reduce__", (PyCFunction)face_reduce, METH_NOARGS,                                            \
-         PyDoc_STR("__reduce__($self, /)\n--\n\nRefuse to be pickled or copied.")},                      \
-    {                                                                                                    \
-        "__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,                                       \
-            PyDoc_STR("__class_getitem__($type, item, /)\n--\n\nOf what: for annotations.")              \
-    }
+static const char fail_doc[] = PyDoc_STR(
+    "fail($self, error, /)\n--\n\n"
+    "Close the pipe with an exception (or a class of one): when readers have got what is\n"
+    "left, it is raised in them. The first close counts. May be called on any thread.");
+
+static const char get_doc[] = PyDoc_STR(
+    "get($self, /, timeout=None)\n--\n\n"
+    "The next value, waited for; readers are served in the order they came. After `timeout`\n"
+    "seconds raise bine.Timeout. When the pipe is closed and nothing is left in it, raise\n"
+    "bine.PipeClosed, or what it failed with.");
+
+static const char try_get_doc[] = PyDoc_STR(
+    "try_get($self, /, *default)\n--\n\n"
+    "The next value if there is one right now, else `default`; without one raise\n"
+    "queue.Empty. At the end of the pipe as get().");
+
+static const char enter_doc[] = PyDoc_STR("__enter__($self, /)\n--\n\nBegin.");
+
+static const char reduce_doc[] = PyDoc_STR("__reduce__($self, /)\n--\n\nRefuse to be pickled or copied.");
+
+static const char of_doc[] = PyDoc_STR("__class_getitem__($type, item, /)\n--\n\nOf what: for annotations.");
+
+#define FAST(function) (PyCFunction)(void (*)(void))(function)
 
 static PyMethodDef pipe_methods[] = {
-    WRITER_METHODS,
-    READER_METHODS,
-    ALL_METHODS,
-    {"__exit__", (PyCFunction)(void (*)(void))face_exit, METH_FASTCALL,
+    {"put", FAST(face_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
+    {"try_put", (PyCFunction)face_try_put, METH_O, try_put_doc},
+    {"fail", (PyCFunction)face_fail, METH_O, fail_doc},
+    {"get", FAST(face_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
+    {"try_get", FAST(face_try_get), METH_FASTCALL | METH_KEYWORDS, try_get_doc},
+    {"__enter__", face_enter, METH_NOARGS, enter_doc},
+    {"__reduce__", face_reduce, METH_NOARGS, reduce_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, of_doc},
+    {"__exit__", FAST(face_exit), METH_FASTCALL,
      PyDoc_STR("__exit__($self, type, value, traceback, /)\n--\n\n"
                "close(), or fail() with the exception that leaves the block. When its micro-thread was\n"
                "cancelled, readers get a bine.BrokenPipe.")},
@@ -752,9 +753,13 @@ static PyMethodDef pipe_methods[] = {
 };
 
 static PyMethodDef writer_methods[] = {
-    WRITER_METHODS,
-    ALL_METHODS,
-    {"__exit__", (PyCFunction)(void (*)(void))face_exit, METH_FASTCALL,
+    {"put", FAST(face_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
+    {"try_put", (PyCFunction)face_try_put, METH_O, try_put_doc},
+    {"fail", (PyCFunction)face_fail, METH_O, fail_doc},
+    {"__enter__", face_enter, METH_NOARGS, enter_doc},
+    {"__reduce__", face_reduce, METH_NOARGS, reduce_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, of_doc},
+    {"__exit__", FAST(face_exit), METH_FASTCALL,
      PyDoc_STR("__exit__($self, type, value, traceback, /)\n--\n\n"
                "close(), after fail() with the exception that leaves the block, if any. When its\n"
                "micro-thread was cancelled, readers get a bine.BrokenPipe.")},
@@ -768,9 +773,12 @@ static PyMethodDef writer_methods[] = {
 };
 
 static PyMethodDef reader_methods[] = {
-    READER_METHODS,
-    ALL_METHODS,
-    {"__exit__", (PyCFunction)(void (*)(void))face_exit, METH_FASTCALL,
+    {"get", FAST(face_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
+    {"try_get", FAST(face_try_get), METH_FASTCALL | METH_KEYWORDS, try_get_doc},
+    {"__enter__", face_enter, METH_NOARGS, enter_doc},
+    {"__reduce__", face_reduce, METH_NOARGS, reduce_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, of_doc},
+    {"__exit__", FAST(face_exit), METH_FASTCALL,
      PyDoc_STR("__exit__($self, type, value, traceback, /)\n--\n\nclose().")},
     {"close", (PyCFunction)reader_close, METH_NOARGS,
      PyDoc_STR("close($self, /)\n--\n\n"
@@ -798,13 +806,6 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-#define ALL_SLOTS                                                                            \
-    {Py_tp_traverse, face_traverse}, {Py_tp_dealloc, face_dealloc}, {Py_tp_repr, face_repr}, \
-        {Py_tp_members, members}, {Py_nb_bool, face_bool},                                   \
-    {                                                                                        \
-        Py_sq_length, face_length                                                            \
-    }
-
 static PyType_Slot pipe_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR("Pipe(capacity=0)\n--\n\n"
@@ -818,7 +819,12 @@ static PyType_Slot pipe_slots[] = {
     {Py_tp_getset, writer_getset},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, face_next},
-    ALL_SLOTS,
+    {Py_tp_traverse, face_traverse},
+    {Py_tp_dealloc, face_dealloc},
+    {Py_tp_repr, face_repr},
+    {Py_tp_members, members},
+    {Py_nb_bool, face_bool},
+    {Py_sq_length, face_length},
     {0, NULL},
 };
 
@@ -826,7 +832,12 @@ static PyType_Slot writer_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("A writer's end of a pipe, from Pipe.split() or the host.")},
     {Py_tp_methods, writer_methods},
     {Py_tp_getset, writer_getset},
-    ALL_SLOTS,
+    {Py_tp_traverse, face_traverse},
+    {Py_tp_dealloc, face_dealloc},
+    {Py_tp_repr, face_repr},
+    {Py_tp_members, members},
+    {Py_nb_bool, face_bool},
+    {Py_sq_length, face_length},
     {0, NULL},
 };
 
@@ -838,7 +849,12 @@ static PyType_Slot reader_slots[] = {
     {Py_tp_getset, reader_getset},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, face_next},
-    ALL_SLOTS,
+    {Py_tp_traverse, face_traverse},
+    {Py_tp_dealloc, face_dealloc},
+    {Py_tp_repr, face_repr},
+    {Py_tp_members, members},
+    {Py_nb_bool, face_bool},
+    {Py_sq_length, face_length},
     {0, NULL},
 };
 

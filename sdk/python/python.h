@@ -34,6 +34,7 @@ typedef struct bine__python {
     PyTypeObject *pipe_writer_type;
     PyTypeObject *pipe_reader_type;
     PyTypeObject *function_type;
+    PyTypeObject *generator_type;
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
     PyTypeObject *simple_queue_type;
@@ -45,6 +46,8 @@ typedef struct bine__python {
     PyObject *switch_hook;                /* a script's, or NULL */
     PyObject *library;                    /* name -> namespace of the parts in Python that have been run */
     bine_micro *failed;                   /* ended with an error that nobody has taken yet */
+    struct bine__generator *generators;   /* that have begun and not ended, the newest first */
+    bool closed_generators;               /* none begins any more */
     bine__job call;                       /* wakes the following */
     bool calling;                         /* it is on its way */
     struct bine__ticket *called;          /* micro-threads that other threads have served, see line.c */
@@ -72,6 +75,9 @@ void bine__raise(PyObject *exception);
 /* The exception that is set becomes the message of `status`, or of BINE_ENOMEM: "call: subject:
  * text". Returns the status. */
 int bine__fail_with_exception(int status, const char *call, const char *subject);
+
+/* The exception that is set goes into an iterator with a method throw(); as PyIter_Send() otherwise. */
+PySendResult bine__throw_into(PyObject *iterator, PyObject **value);
 
 /* Raises class(text); bytes that are no UTF-8 are replaced: text of the host's, or one cut short. */
 void bine__raise_text(PyObject *class, const char *text);
@@ -131,9 +137,14 @@ int bine__add_semaphore_type(bine__python *py);
 int bine__add_condition_type(bine__python *py);
 int bine__add_barrier_type(bine__python *py);
 int bine__add_queue_types(bine__python *py);
+int bine__add_generator_type(bine__python *py);
 
 /* bine.spawn(), to the vectorcall convention. */
 PyObject *bine__py_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+
+/* bine.generate(), to the vectorcall convention; bine.emit(). */
+PyObject *bine__py_generate(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *bine__py_emit(PyObject *module, PyObject *value);
 
 /* Raises what `r`, a rejection, means to a script. Returns NULL. */
 PyObject *bine__raise_rejection(bine *rt, const bine__result *r);
@@ -150,6 +161,8 @@ void bine__raise_timeout(bine_micro *micro);
 /* The last handle has gone, on whatever thread: calls release(object), on another than the owner's in a tick
  * to come. */
 void bine__release_on_owner(bine *rt, void *object, bine_free release);
+/* The same, and not before that tick on the owner's thread either. */
+void bine__release_later(bine *rt, void *object, bine_free release);
 
 /* Makes a type from `spec` and adds it to the module under its last name. */
 PyTypeObject *bine__add_type(bine__python *py, PyType_Spec *spec);

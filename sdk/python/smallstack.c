@@ -3,6 +3,8 @@
  * compiled code goes (imports too) borrow a stack of the default class for the call. */
 #include "python/python.h"
 
+#include "core/coroutine.h"
+
 typedef struct borrowed_call {
     PyObject *function;
     PyObject *args;

@@ -50,6 +50,7 @@ def main(bine, folder):
     python = folder / "plain_python"
     figures = measure({
         "switch": (bine, HERE / "switch.py", 3),
+        "emit": (bine, HERE / "emit.py", 3),
         "greenlet": (python, HERE / "peer_greenlet.py", 3),
         "deferred": (folder / "deferred", 3),
         "wake": (folder / "wake", WAKES),
@@ -58,7 +59,7 @@ def main(bine, folder):
         "gevent": (python, HERE / "peer_gevent.py", 3),
         "Twisted": (python, HERE / "peer_twisted.py", 3, WAKES),
     })
-    own = {k: v for name in ("switch", "deferred", "wake", "pipe") for k, v in figures[name].items()}
+    own = {k: v for name in ("switch", "emit", "deferred", "wake", "pipe") for k, v in figures[name].items()}
     peers = {name: figures[name] for name in ("greenlet", "gevent", "asyncio", "Twisted")}
     memory = run(folder / "parked", 100_000)
 
@@ -83,6 +84,9 @@ def main(bine, folder):
                 times = theirs / own[f"pipe, {capacity}"]
                 row(f"{name}'s put + get / ours, capacity {capacity}", f"{times:.1f}", f"at least {target}",
                     times >= target)
+    for deep in ("", ", 10 deep"):
+        times = own["emit" + deep] / own["yield"]
+        row(f"emit{deep} / yield of a plain generator", f"{times:.2f}", "at most 4", times <= 4)
     for who in ("in C", "in a script"):
         wake = own["wake, " + who] / 1000
         row(f"resolve on another thread to resumption, {who}", f"{wake:.1f} us", "at most 20 us", wake <= 20)

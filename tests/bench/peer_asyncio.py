@@ -1,6 +1,7 @@
 """asyncio's side of deferred.c, wake.c and pipe.py. Prints one JSON object, in ns."""
 import asyncio
 import gc
+import itertools
 import json
 import statistics
 import sys
@@ -69,12 +70,12 @@ async def wakes(loop):
 
 
 async def write(queue, count):
-    for i in range(count):
-        await queue.put(i)
+    for _ in itertools.repeat(None, count):
+        await queue.put(None)
 
 
 async def read(queue, count):
-    for _ in range(count):
+    for _ in itertools.repeat(None, count):
         await queue.get()
 
 

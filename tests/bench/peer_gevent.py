@@ -1,5 +1,6 @@
 """Run by python3 with gevent: the loops of pipe.py over gevent's queues. Prints one JSON object."""
 import gc
+import itertools
 import json
 import statistics
 import sys
@@ -14,13 +15,13 @@ ITEMS = 20_000
 
 def write(queue, count):
     put = queue.put
-    for i in range(count):
-        put(i)
+    for _ in itertools.repeat(None, count):
+        put(None)
 
 
 def read(queue, count):
     get = queue.get
-    for _ in range(count):
+    for _ in itertools.repeat(None, count):
         get()
 
 

@@ -472,3 +472,67 @@ def test_destructors_that_recurse():
         del node
         return "freed"
     assert clean(build) == "freed"
+
+
+# ---- generators: their calls count on top of those of whoever asks for a value
+
+
+def emit_deep(x, depth):
+    return bine.emit(x) if depth == 0 else emit_deep(x, depth - 1)
+
+
+def raised(function, *args):
+    try:
+        return "returned", function(*args)
+    except BaseException as error:
+        return type(error).__name__, str(error)
+
+
+def test_a_generators_calls_count_on_top_of_its_askers():
+    def ask(n):
+        return next(g) if n == 0 else ask(n - 1)
+
+    def work():
+        while True:
+            emit_deep(1, 400)
+    g = bine.generate(work)
+    assert next(g) == 1
+    assert ask(400) == 1
+    too_deep = raised(ask, 800)
+    assert too_deep[0] == "RecursionError", too_deep
+    assert next(g) == 1, "it is as it was"
+
+
+def test_in_calls_too_deep_for_it_an_abandoned_generator_ends_later():
+    def work():
+        try:
+            emit_deep(1, 400)
+        finally:
+            log.append("ended")
+
+    def down(n):
+        if n > 0:
+            return down(n - 1)
+        box.clear()
+        return list(log)
+    log = []
+    box = [bine.generate(work)]
+    next(box[0])
+    assert down(800) == []
+    bine.pause()
+    assert log == ["ended"]
+
+
+def test_deep_recursion_in_a_generator_with_the_limit_raised():
+    def depth(n):
+        return bine.emit("bottom") if n == 0 else depth(n - 1)
+    sys.setrecursionlimit(20_000)
+    try:
+        g = bine.generate(depth, 2500)
+        assert next(g) == "bottom"
+        sys.setrecursionlimit(1000)
+        assert raised(next, g)[0] == "RecursionError"
+        sys.setrecursionlimit(20_000)
+        assert raised(next, g) == ("StopIteration", "")
+    finally:
+        sys.setrecursionlimit(1000)

@@ -92,6 +92,27 @@ int count_uncaught(bine_call *call, void *)
     return bine_return(call, bine_value_i64(before));
 }
 
+// Throws `text` and emits it from the handler; what is current afterwards?
+int emit_handling(bine_call *call, void *)
+{
+    std::string text = bine_arg_str(call, 0, nullptr);
+    std::string seen;
+
+    try {
+        throw std::runtime_error(text);
+    } catch (const std::runtime_error &) {
+        for (int i = 0; i < 3; i++) {
+            bine_value *args = bine_value_list();
+
+            bine_value_append(args, bine_value_str(current().c_str()));
+            CHECK_OK(bine_call_named(bine_call_runtime(call), "bine", "emit", args, nullptr, nullptr));
+            seen += current();
+        }
+    }
+    CHECK(std::current_exception() == nullptr);
+    return answer(call, seen);
+}
+
 bine *open_with_functions()
 {
     bine *rt = open_runtime();
@@ -100,6 +121,7 @@ bine *open_with_functions()
     CHECK_OK(bine_def(rt, "host", "rethrow(text: str) -> str", rethrow, nullptr, nullptr));
     CHECK_OK(bine_def(rt, "host", "unwind() -> int", unwind, nullptr, nullptr));
     CHECK_OK(bine_def(rt, "host", "uncaught() -> int", count_uncaught, nullptr, nullptr));
+    CHECK_OK(bine_def(rt, "host", "emit(text: str) -> str", emit_handling, nullptr, nullptr));
     return rt;
 }
 
@@ -134,6 +156,23 @@ TEST(a_destructor_may_wait_while_its_stack_unwinds)
                    "free = [bine.spawn(host.uncaught) for _ in range(5)]\n"
                    "assert [t.join() for t in all] == [1] * 5\n"
                    "assert [t.join() for t in free] == [0] * 5\n");
+    close_runtime(rt);
+}
+
+TEST(each_generator_keeps_the_exception_it_handles)
+{
+    bine *rt = open_with_functions();
+
+    run_script(rt, "import bine, host\n"
+                   "def ask(n):\n"
+                   "    all = [bine.generate(host.emit, f'{n}{i}') for i in range(5)]\n"
+                   "    for _ in range(3):\n"
+                   "        assert [next(g) for g in all] == [f'{n}{i}' for i in range(5)]\n"
+                   "        assert host.handle('own') == 'own' * 2\n"
+                   "    for i, g in enumerate(all):\n"
+                   "        try: next(g)\n"
+                   "        except StopIteration as stop: assert stop.value == f'{n}{i}' * 3\n"
+                   "for t in [bine.spawn(ask, n) for n in range(3)]: t.join()\n");
     close_runtime(rt);
 }
 

@@ -493,3 +493,57 @@ TEST(a_reader_that_looks_while_a_thread_fails_the_pipe_is_told_all)
     CHECK_EQ(pthread_join(thread, NULL), 0);
     close_pipe();
 }
+
+static int get_in_a_millisecond(bine *unused, void *user, bine_value **result)
+{
+    bine_value *value;
+    int status = bine_get(reader, MS, &value);
+
+    (void)unused;
+    (void)user;
+    (void)result;
+    note("%s %d", bine_err_name(status), (int)bine_value_as_i64(value));
+    bine_value_free(value);
+    return BINE_OK;
+}
+
+static void put_seven(void *unused)
+{
+    (void)unused;
+    CHECK_OK(bine_try_put(writer, bine_value_i64(7)));
+}
+
+TEST(what_a_thread_has_left_for_a_reader_is_got_though_its_time_is_over)
+{
+    open_pipe(0);
+    run(get_in_a_millisecond, 0);
+    settle(rt);
+    in_thread(put_seven, NULL); /* the reader's wait ends in the tick that brings it */
+    crank(MS);
+    settle(rt);
+    CHECK_STR(notes(), "BINE_OK 7");
+    close_pipe();
+}
+
+static int get_one_late(bine *unused, void *user, bine_value **result)
+{
+    CHECK_OK(bine_sleep(MS));
+    return get_many(unused, user, result);
+}
+
+TEST(values_that_threads_left_come_before_those_put_on_the_owners_thread)
+{
+    open_pipe(2);
+    run(get_one_late, 2);
+    run(get_many, 1);
+    settle(rt);
+    in_thread(put_seven, NULL);
+    CHECK_OK(bine_try_put(writer, bine_value_i64(8)));
+    CHECK_OK(bine_try_put(writer, bine_value_i64(9)));
+    settle(rt);
+    CHECK_STR(notes(), "-7 ");
+    crank(MS);
+    settle(rt);
+    CHECK_STR(notes(), "-7 -8 -9 ");
+    close_pipe();
+}

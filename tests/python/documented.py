@@ -27,7 +27,7 @@ def test_every_callable_of_bine_has_a_signature():
 
 
 def test_every_method_has_a_docstring_and_a_signature():
-    for kind in (bine.MicroThread, bine.Deferred, bine.timeout, bine.Scope, bine.Pipe, bine.PipeWriter,
+    for kind in (bine.MicroThread, bine.Deferred, bine.Generator, bine.timeout, bine.Scope, bine.Pipe, bine.PipeWriter,
                  bine.PipeReader):
         for name, value in public(kind):
             assert inspect.getdoc(value), f"{kind.__name__}.{name}"
@@ -43,6 +43,8 @@ def test_signatures_read_as_they_are_meant():
     assert str(inspect.signature(bine.MicroThread.join)) == "(self, /, timeout=None)"
     assert str(inspect.signature(bine.Deferred.wait)) == "(self, /, timeout=None)"
     assert str(inspect.signature(bine.timeout)) == "(seconds)"
+    assert str(inspect.signature(bine.generate)) == "(function, /, *args, **kwargs)"
+    assert str(inspect.signature(bine.emit)) == "(value, /)"
 
 
 def test_types_and_exceptions_belong_to_bine():
@@ -112,7 +114,7 @@ def test_host_functions_are_routines_to_tools():
 
 
 def test_the_types_of_bine_cannot_be_made_by_hand():
-    for kind in (bine.MicroThread, bine.Deferred):
+    for kind in (bine.MicroThread, bine.Deferred, bine.Generator):
         try:
             kind()
         except TypeError as error:

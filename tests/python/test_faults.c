@@ -366,6 +366,61 @@ TEST(a_value_of_a_scripts_that_c_has_no_memory_for_stays_in_the_pipe)
     close_runtime(rt);
 }
 
+/* ---- generators ---- */
+
+CALLS(generate);
+CALLS(generate_and_drive);
+CALLS(generate_and_abandon);
+
+TEST(generators_of_scripts)
+{
+    bine *rt = open_to_faults();
+
+    run_script(rt, "import bine\n"
+                   "class Trouble(Exception): pass\n"
+                   "def deep(x, n): return bine.emit(x) if n == 0 else deep(x, n - 1)\n"
+                   "def count(n, *, by=1):\n"
+                   "    for i in range(n): deep(i * by, 3)\n"
+                   "def double(source):\n"
+                   "    for x in source: yield 2 * x\n"
+                   "def generate():\n"
+                   "    assert list(bine.generate(count, 3, by=5) | double | list) == []\n"
+                   "    assert list(bine.generate(count, 3, by=5) | double) == [0, 10, 20]\n"
+                   "    assert list(bine.generate(bine.emit, 5)) == [5]\n"
+                   "def answer(log):\n"
+                   "    try: log.append(deep(1, 2))\n"
+                   "    except Trouble: return (bine.emit(2), bine.sleep(1))\n"
+                   "def generate_and_drive():\n"
+                   "    log = []\n"
+                   "    g = bine.generate(answer, log)\n"
+                   "    assert next(g) == 1 and repr(g) and g.stack() is not None\n"
+                   "    assert g.throw(Trouble) == 2\n"
+                   "    try: g.send(5); assert False\n"
+                   "    except StopIteration as stop: assert stop.value == (5, None)\n"
+                   "    try: g.throw(Trouble('a word')); assert False\n"
+                   "    except Trouble: pass\n"
+                   "    for how, args in ('close', ()), ('send', ('x',)):\n"
+                   "        g = bine.generate(answer, log)\n"
+                   "        next(g)\n"
+                   "        try: getattr(g, how)(*args)\n"
+                   "        except StopIteration: pass\n"
+                   "def note(log):\n"
+                   "    try: deep(1, 2)\n"
+                   "    finally: log[0] += 1\n"
+                   "def generate_and_abandon():\n"
+                   "    log = [0]\n"
+                   "    for _ in bine.generate(note, log): break\n"
+                   "    kept = [bine.generate(note, log) | double]\n"
+                   "    assert next(kept[0]) == 2\n"
+                   "    kept.clear()\n"
+                   "    assert log == [2], log\n");
+    expect_reports_of("Trouble");
+    with_all_faults(rt, generate);
+    with_all_faults(rt, generate_and_drive);
+    with_all_faults(rt, generate_and_abandon);
+    close_runtime(rt);
+}
+
 /* ---- host functions ---- */
 
 static bine_resolver *kept;

@@ -126,6 +126,7 @@ TEST(a_script_reads_what_the_host_feeds)
     CHECK_OK(bine_writer_close(writer));
     settle(rt);
     CHECK_STR(script_str("repr(seen)"), "[1, 'two', [3.5], None]");
+    CHECK(bine_reader_error(NULL) == NULL);
     CHECK_STR(script_str("type(r).__name__"), "PipeReader");
     close_host();
 }
@@ -193,6 +194,7 @@ TEST(a_script_waits_for_a_reader_in_c_and_the_other_way_round)
     spawn_reader();
     settle(rt);
     CHECK_EQ(count, 3);
+    CHECK(bine_reader_error(reader) == NULL);
     CHECK_EQ(bine_value_as_i64(got[1]), 2);
     CHECK_EQ(statuses[2], BINE_EEND);
     close_host();
@@ -235,6 +237,8 @@ TEST(what_a_script_fails_with_is_escript_with_its_message)
     bine_value_free(value);
     CHECK_STATUS(bine_try_get(reader, &value), BINE_ESCRIPT);
     CHECK_HAS(bine_message(), "KeyError: 'lost'");
+    CHECK_STR(bine_reader_error(reader)->type, "KeyError");
+    CHECK(bine_reader_error(reader) == bine_reader_error(reader));
     spawn_reader();
     settle(rt);
     CHECK_EQ(statuses[0], BINE_ESCRIPT);
