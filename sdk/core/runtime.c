@@ -150,6 +150,11 @@ static PyMethodDef raise_interrupt_def = {
     "interrupt", raise_interrupt, METH_VARARGS,
     PyDoc_STR("Raise KeyboardInterrupt: the host has called bine_interrupt().")};
 
+bool bine__is_own_handler(PyObject *handler)
+{
+    return PyCFunction_Check(handler) && PyCFunction_GET_FUNCTION(handler) == raise_interrupt;
+}
+
 /* Module _signal takes SIGINT over when it is first imported, by whatever script. So import it
  * now and put the host's handler back. The handler that Python is left with is one of ours:
  * asyncio replaces signal.default_int_handler, but leaves any other alone. */

@@ -117,6 +117,9 @@ static inline void bine__ready(bine *rt, bine__job *job)
 void bine__signals_attend(bine *rt);
 void bine__signals_release(bine *rt);
 
+/* Whether it is what Python runs for bine_interrupt(), on a host that handles signals itself. */
+bool bine__is_own_handler(PyObject *handler);
+
 /* Makes the loop's descriptors anew; `ours_still`: the old ones are there, and to be closed. */
 void bine__descriptors_lost(bine *rt, bool ours_still);
 

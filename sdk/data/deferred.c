@@ -39,14 +39,6 @@ static void unlist(bine_deferred *d)
     bine__deferred_let_go(d);
 }
 
-bool bine__deferreds_expected(const bine *rt)
-{
-    for (const bine_deferred *d = rt->deferreds; d != NULL; d = d->older)
-        if (d->kind == &bine__plain && d->settled.state == BINE__PENDING && d->line.first != NULL)
-            return true;
-    return false;
-}
-
 /* ---- rejections that nobody takes ---- */
 
 typedef struct report {
@@ -485,6 +477,30 @@ static PyObject *describe(const void *what)
     const awaited *a = what;
 
     return PyUnicode_FromString(a->deferred->kind->name);
+}
+
+static bool is_expected(const bine_deferred *d)
+{
+    return d->kind == &bine__plain && d->settled.state == BINE__PENDING;
+}
+
+/* A micro-thread's wait does not put its deferred on the list. */
+static bool expects(const bine__micro *micro)
+{
+    const awaited *what = micro->wait == NULL ? NULL : micro->wait->what;
+
+    return what != NULL && what->describe == describe && is_expected(what->deferred);
+}
+
+bool bine__deferreds_expected(const bine *rt)
+{
+    for (const bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
+        if (expects(micro))
+            return true;
+    for (const bine_deferred *d = rt->deferreds; d != NULL; d = d->older)
+        if (is_expected(d) && d->line.first != NULL)
+            return true;
+    return false;
 }
 
 int bine__deferred_await(bine_deferred *d, int64_t timeout_ns)

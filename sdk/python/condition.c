@@ -165,33 +165,27 @@ static PyObject *condition_notify_all(condition_object *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *on_lock(condition_object *self, const char *name, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames)
+static PyObject *condition_acquire(condition_object *self, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames)
 {
-    PyObject *method = PyObject_GetAttrString(self->lock, name);
+    PyObject *method = PyObject_GetAttrString(self->lock, "acquire");
     PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
 
     Py_XDECREF(method);
     return result;
 }
 
-static PyObject *condition_acquire(condition_object *self, PyObject *const *args, Py_ssize_t nargs,
-                                   PyObject *kwnames)
-{
-    return on_lock(self, "acquire", args, nargs, kwnames);
-}
-
 static PyObject *condition_release(condition_object *self, PyObject *unused)
 {
     (void)unused;
-    return on_lock(self, "release", NULL, 0, NULL);
+    return bine__lock_release(self->lock);
 }
 
 static PyObject *condition_exit(condition_object *self, PyObject *const *args, Py_ssize_t nargs)
 {
     (void)args;
     (void)nargs;
-    return on_lock(self, "release", NULL, 0, NULL);
+    return bine__lock_release(self->lock);
 }
 
 static PyMethodDef condition_methods[] = {

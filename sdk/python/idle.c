@@ -31,12 +31,17 @@ static PyObject *frame_line(PyFrameObject *frame)
 static PyObject *awaited(const bine__micro *core)
 {
     const bine__wait *wait = core->wait;
+    PyObject *what;
 
     if (wait == NULL)
         return NULL;
     if (wait->what == NULL)
         return PyUnicode_FromString("its time");
-    return (*(bine__describe *)wait->what)(wait->what);
+    what = (*(bine__describe *)wait->what)(wait->what);
+    if (what != NULL || PyErr_ExceptionMatches(PyExc_MemoryError))
+        return what;
+    PyErr_Clear(); /* it has a repr of a script's, which may be anything */
+    return PyUnicode_FromString("<its repr() failed>");
 }
 
 static PyObject *headline(bine_micro *micro, const char *said)
@@ -70,6 +75,12 @@ static PyObject *describe_micro(bine_micro *micro, const char *said)
     return lines;
 }
 
+/* Names of files may be any bytes, and names of micro-threads any characters (new). */
+static PyObject *utf8_of(PyObject *text)
+{
+    return PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+}
+
 void bine__python_report_survivors(bine *rt, const char *what)
 {
     char said[64];
@@ -79,10 +90,11 @@ void bine__python_report_survivors(bine *rt, const char *what)
         PyObject *lines = describe_micro(bine__of_core(core), said);
 
         for (Py_ssize_t i = 0; lines != NULL && i < PyList_GET_SIZE(lines); i++) {
-            const char *line = PyUnicode_AsUTF8(PyList_GET_ITEM(lines, i));
+            PyObject *line = utf8_of(PyList_GET_ITEM(lines, i));
 
-            bine__log(rt, BINE_LOG_WARNING, "%s", line != NULL ? line : "?");
+            bine__log(rt, BINE_LOG_WARNING, "%s", line != NULL ? PyBytes_AS_STRING(line) : "?");
             PyErr_Clear();
+            Py_XDECREF(line);
         }
         PyErr_Clear();
         Py_XDECREF(lines);
@@ -119,7 +131,7 @@ bool bine__other_threads_exist(void)
     return first != NULL && PyThreadState_Next(first) != NULL;
 }
 
-/* Whether a script has set a handler, other than Python's own for Ctrl-C, which would end all. */
+/* Whether a script has set a handler, other than Python's own and ours for Ctrl-C, which would end all. */
 static bool handles_signals(void)
 {
     PyObject *signal = bine__imported("_signal"); /* borrowed */
@@ -129,7 +141,8 @@ static bool handles_signals(void)
     for (int number = 1; own != NULL && !found && number < NSIG; number++) {
         PyObject *handler = PyObject_CallMethod(signal, "getsignal", "i", number);
 
-        found = handler != NULL && handler != own && PyCallable_Check(handler);
+        found = handler != NULL && handler != own && PyCallable_Check(handler) &&
+                !bine__is_own_handler(handler);
         PyErr_Clear();
         Py_XDECREF(handler);
     }
@@ -152,6 +165,8 @@ static bine_idle judge(bine *rt)
         return BINE_IDLE_BUSY;
     if (rt->alive == 0)
         return BINE_IDLE_DONE;
+    if (atomic_load(&rt->interrupted))
+        return BINE_IDLE_BUSY; /* a signal's handler is to run */
     if (rt->timers.count > 0)
         return BINE_IDLE_TIME;
     if (bine__other_threads_exist() || bine__deferreds_expected(rt))
@@ -165,11 +180,13 @@ static bine_idle judge(bine *rt)
 static bine_value *report_of(bine *rt)
 {
     PyObject *text = describe_all(rt);
-    Py_ssize_t size;
-    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8AndSize(text, &size);
-    bine_value *value = utf8 == NULL ? NULL : bine_value_str_sized(utf8, (size_t)size);
+    PyObject *utf8 = text == NULL ? NULL : utf8_of(text);
+    bine_value *value = NULL;
 
+    if (utf8 != NULL)
+        value = bine_value_str_sized(PyBytes_AS_STRING(utf8), (size_t)PyBytes_GET_SIZE(utf8));
     PyErr_Clear();
+    Py_XDECREF(utf8);
     Py_XDECREF(text);
     return value;
 }

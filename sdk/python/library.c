@@ -4,6 +4,7 @@
 #include "python/library.h"
 
 #include "core/coroutine.h"
+#include "python/line.h"
 #include "python/microthread.h"
 #include "python/python.h"
 
@@ -74,11 +75,21 @@ static PyObject *on_owner(PyObject *unused, PyObject *none)
     return PyBool_FromLong(bine__here != NULL);
 }
 
+/* look_again(): a thread is about to end, and may have been the last that somebody could wait for. */
+static PyObject *look_again(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    bine__look_again();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef calls[] = {
     {"wait_for_end", (PyCFunction)(void (*)(void))wait_for_end, METH_FASTCALL, NULL},
     {"main", main_micro, METH_NOARGS, NULL},
     {"on_owner", on_owner, METH_NOARGS, NULL},
     {"can_wait", can_wait, METH_NOARGS, NULL},
+    {"look_again", look_again, METH_NOARGS, NULL},
     {"part", part, METH_O, NULL},
     {"guard", bine__guard, METH_VARARGS, NULL},
     {"guard_locks", guard_locks, METH_NOARGS, NULL},
@@ -134,7 +145,7 @@ static PyObject *new_names(bine__python *py)
 static PyObject *compile_part(bine__python *py, const bine__library_part *part)
 {
     PyObject *file = PyUnicode_FromFormat("<bine/%s.py>", part->name);
-    PyObject *source = PyBytes_FromString(part->source);
+    PyObject *source = PyBytes_FromString(part->source); /* as bine__publish_sources() has it */
     PyObject *code = NULL;
 
     if (file != NULL && source != NULL && PyDict_SetItem(py->sources, file, source) == 0)

@@ -94,6 +94,19 @@ static void on_called(bine *rt, bine__job *job)
     }
 }
 
+static void send_call(bine__python *py)
+{
+    py->call.run = on_called;
+    if (!py->calling)
+        py->calling = bine__inbox_push(py->rt->inbox, &py->call);
+}
+
+void bine__look_again(void)
+{
+    if (bine__python_now->rt != NULL)
+        send_call(bine__python_now);
+}
+
 /* A micro-thread is woken on the owner's thread alone. */
 static void call(bine__ticket *t)
 {
@@ -103,9 +116,7 @@ static void call(bine__ticket *t)
     t->next_called = NULL;
     *(py->called == NULL ? &py->called : &py->last_called->next_called) = t;
     py->last_called = t;
-    py->call.run = on_called;
-    if (!py->calling)
-        py->calling = bine__inbox_push(py->rt->inbox, &py->call);
+    send_call(py);
 }
 
 /* Its micro-thread goes on before it was called. */
@@ -168,12 +179,13 @@ void bine__python_left(bine__wait *wait)
 }
 
 /* Once it has been served, a signal is left to the interpreter: its handler's exception comes right after the
- * wait, and not instead of it. */
+ * wait, and not instead of it. The handler itself may serve it. */
 static int mind(bine *rt, const void *what)
 {
     const bine__ticket *t = what;
+    int status = t->served ? -1 : bine__python_interrupted(rt);
 
-    return t->served ? -1 : bine__python_interrupted(rt);
+    return t->served ? -1 : status;
 }
 
 /* One stretch of the wait: BINE_OK to look again. */
@@ -374,14 +386,6 @@ int bine__line_wait(const bine__want *want, PyObject **object)
 
 /* ---- after a fork ---- */
 
-/* The ticket of a micro-thread that is parked in a line, or NULL. */
-static bine__ticket *ticket_of(const bine__micro *micro)
-{
-    void *what = micro->wait == NULL ? NULL : micro->wait->what;
-
-    return what != NULL && *(bine__describe *)what == describe ? what : NULL;
-}
-
 void bine__python_forked(void)
 {
     const bine *rt = bine__here == NULL ? bine__python_now->rt : NULL;
@@ -398,8 +402,8 @@ void bine__python_forked(void)
         *at = t->next_bell;
     }
     for (const bine__micro *micro = rt == NULL ? NULL : rt->oldest; micro != NULL; micro = micro->newer)
-        if (ticket_of(micro) != NULL)
-            unlink_ticket(ticket_of(micro));
+        if (micro->wait != NULL)
+            bine__python_left(micro->wait);
 }
 
 int64_t bine__line_clock(void)

@@ -74,6 +74,9 @@ int bine__line_refuse(const bine__want *want);
 
 size_t bine__line_count(const bine__line *line);
 
+/* On whatever thread: the runtime looks again what there is to do. */
+void bine__look_again(void);
+
 /* In the child of a fork: nobody who waited is there. */
 void bine__line_forget(bine__line *line);
 

@@ -401,6 +401,14 @@ void bine__rlock_release(PyObject *lock)
         hand_over(self);
 }
 
+PyObject *bine__lock_release(PyObject *lock)
+{
+    lock_object *self = (lock_object *)lock;
+
+    return PyObject_TypeCheck(lock, bine__python_now->rlock_type) ? rlock_release(self, NULL)
+                                                                  : lock_release(self, NULL);
+}
+
 size_t bine__lock_let_go(PyObject *lock)
 {
     lock_object *self = (lock_object *)lock;

@@ -18,6 +18,9 @@ PyObject *bine__lock_describe(PyObject *lock);
 int bine__rlock_acquire(PyObject *lock);
 void bine__rlock_release(PyObject *lock);
 
+/* Its release(), which takes no memory: None, or NULL with an exception. */
+PyObject *bine__lock_release(PyObject *lock);
+
 /* Frees it altogether, however often it was taken: how often. */
 size_t bine__lock_let_go(PyObject *lock);
 

@@ -327,6 +327,190 @@ def test_interrupt_while_children_are_awaited_at_the_end():
     assert code == -signal.SIGINT, (code, out, err)
 
 
+def test_threading_works_in_the_child_of_a_fork_in_what_is_spawned():
+    code, out, err = run(BINE, "-c", "import bine, os, threading, warnings\n"
+                         "warnings.simplefilter('ignore')\n"
+                         "def work():\n"
+                         "    threading.current_thread()\n"
+                         "    child = os.fork()\n"
+                         "    if child == 0:\n"
+                         "        box = []\n"
+                         "        thread = threading.Thread(target=box.append, args=(1,))\n"
+                         "        thread.start()\n"
+                         "        thread.join()\n"
+                         "        print(box, threading.current_thread() is threading.main_thread(), flush=True)\n"
+                         "        return\n"
+                         "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+                         "bine.spawn(work).join()\n")
+    assert (code, out, err) == (0, "[1] True\n0\n", ""), (code, out, err)
+
+
+# ---- deadlocks
+
+SAYS = "bine: deadlock: nothing is left that could end any of these waits.\n"
+
+
+def test_a_deadlock_is_said_with_every_stack():
+    path = write("dead.py", "import bine\n"
+                 "a, b = bine.Lock(), bine.Lock()\n"
+                 "def first():\n    with a:\n        bine.pause()\n        b.acquire()\n"
+                 "def second():\n    with b:\n        bine.pause()\n        a.acquire()\n"
+                 "one, two = bine.spawn(first), bine.spawn(second)\n"
+                 "one.name, two.name = 'one', 'two'\n"
+                 "one.join()\n")
+    code, out, err = run(BINE, path)
+    assert code == 1 and out == "" and err.startswith(SAYS), (code, out, err)
+    for part in ("micro-thread 'one' waits for a bine.Lock that 'two' has:", "line 6, in first", "line 10, in second",
+                 "micro-thread 'two' waits for a bine.Lock that 'one' has:", "line 13, in <module>",
+                 "waits for the end of 'one':"):
+        assert part in err, (part, err)
+
+
+def test_in_a_deadlock_clean_up_runs():
+    code, out, err = run(BINE, "-c", "import bine\n"
+                         "def work():\n"
+                         "    try: bine.Event().wait()\n"
+                         "    finally: print('spawned cleans', flush=True)\n"
+                         "bine.spawn(work)\n"
+                         "try: bine.Queue().get()\n"
+                         "except bine.Exit: print('main cleans', flush=True); raise\n")
+    assert code == 1 and err.startswith(SAYS), (code, out, err)
+    assert sorted(out.splitlines()) == ["main cleans", "spawned cleans"]
+
+
+def test_a_deadlock_after_the_main_script_has_ended():
+    code, out, err = run(BINE, "-c", "import bine\nbine.spawn(bine.Event().wait)\nprint('main')\n")
+    assert code == 1 and out == "main\n" and err.startswith(SAYS) and "Event.wait" in err, (code, out, err)
+
+
+def test_threadings_primitives_deadlock_alike():
+    for wait in ("threading.Event().wait()", "threading.Semaphore(0).acquire()", "queue.Queue().get()",
+                 "queue.SimpleQueue().get()", "threading.Barrier(2).wait()",
+                 "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+                 "concurrent.futures.Future().result()"):
+        code, out, err = run(BINE, "-c", "import concurrent.futures, queue, threading\n" + wait)
+        assert code == 1 and err.startswith(SAYS) and "in <module>" in err, (wait, code, err)
+
+
+def test_a_thread_that_ends_leaves_a_deadlock():
+    """Nothing else wakes the loop then."""
+    code, out, err = run(BINE, "-c", "import bine, threading, time\n"
+                         "def work():\n    waiting.wait()\n    time.sleep(0.05)\n    print('thread')\n"
+                         "waiting = bine.Event()\n"
+                         "threading.Thread(target=work).start()\n"
+                         "bine.spawn(waiting.set)\n"
+                         "bine.Event().wait()\n")
+    assert code == 1 and out == "thread\n" and err.startswith(SAYS), (code, out, err)
+
+
+def test_waiting_for_a_thread_is_no_deadlock():
+    code, out, err = run(BINE, "-c", "import bine, threading, time\n"
+                         "def work():\n    waiting.wait()\n    time.sleep(0.05)\n    done.set()\n"
+                         "waiting, done = bine.Event(), bine.Event()\n"
+                         "threading.Thread(target=work).start()\n"
+                         "bine.spawn(waiting.set)\n"
+                         "done.wait()\nprint('done')\n")
+    assert (code, out, err) == (0, "done\n", "")
+
+
+def test_waiting_for_time_is_no_deadlock():
+    code, out, err = run(BINE, "-c", "import bine, threading\n"
+                         "t = bine.spawn(bine.Event().wait, 0.05)\n"
+                         "print(t.join(), threading.Event().wait(0.05), threading.Lock().acquire())\n")
+    assert (code, out, err) == (0, "False False True\n", "")
+
+
+def test_waiting_for_a_signal_with_a_handler_is_no_deadlock():
+    script = "import bine, signal\n" \
+        "end = bine.Event()\n" \
+        "signal.signal(signal.SIGINT, lambda *args: end.set())\n" \
+        "bine.spawn(print, 'ready', flush=True)\n" \
+        "end.wait()\nprint('woken')\n"
+    assert interrupted(BINE, script) == (0, "woken\n", "")
+
+
+def test_a_handler_may_wait_for_another_lock_and_the_wait_goes_on():
+    script = "import bine, signal\n" \
+        "lock, other, end = bine.Lock(), bine.Lock(), bine.Event()\n" \
+        "lock.acquire(), other.acquire()\n" \
+        "def handler(*args):\n    print('handling')\n    end.set()\n    with other: print('handled')\n" \
+        "signal.signal(signal.SIGINT, handler)\n" \
+        "def helps():\n    end.wait()\n    other.release()\n    bine.pause()\n    lock.release()\n" \
+        "bine.spawn(helps)\nbine.spawn(print, 'ready', flush=True)\n" \
+        "with lock: print('in')\n" \
+        "print(lock.locked(), other.locked())\n"
+    assert interrupted(BINE, script) == (0, "handling\nhandled\nin\nFalse False\n", "")
+
+
+def test_a_handler_that_raises_ends_the_wait_and_leaves_the_lock():
+    script = "import bine, signal\n" \
+        "lock = bine.Lock()\nlock.acquire()\n" \
+        "def handler(*args): raise ZeroDivisionError('from the handler')\n" \
+        "signal.signal(signal.SIGINT, handler)\n" \
+        "bine.spawn(print, 'ready', flush=True)\n" \
+        "try: lock.acquire()\nexcept ZeroDivisionError as error: print(error)\n" \
+        "lock.release()\nprint(lock.locked())\n"
+    assert interrupted(BINE, script) == (0, "from the handler\nFalse\n", "")
+
+
+def test_interrupt_meets_a_lock_that_another_has():
+    script = "import bine\n" \
+        "lock = bine.Lock()\n" \
+        "def holds():\n    with lock:\n        print('ready', flush=True)\n        bine.sleep(1000)\n" \
+        "bine.spawn(holds)\nbine.pause()\n" \
+        "with lock: pass\n"
+    code, out, err = interrupted(BINE, script)
+    assert code == -signal.SIGINT and err.endswith("KeyboardInterrupt\n") and SAYS not in err, (code, out, err)
+
+
+# ---- the end, with threads that are still there
+
+
+def test_daemon_threads_that_wait_do_not_keep_the_end():
+    for thing in "Lock", "Event", "Semaphore", "Condition", "Queue", "SimpleQueue", "Barrier":
+        wait = {"Lock": "t.acquire()", "Event": "t.wait()", "Semaphore": "t.acquire()",
+                "Condition": "t.acquire(); t.wait()", "Barrier": "t.wait()"}.get(thing, "t.get()")
+        args = {"Semaphore": "0", "Barrier": "2"}.get(thing, "")
+        code, out, err = run(BINE, "-c", "import bine, threading\n"
+                             f"t = bine.{thing}({args})\n"
+                             + ("t.acquire()\n" if thing == "Lock" else "") +
+                             f"def work():\n    ready.set()\n    {wait}\n"
+                             "ready = bine.Event()\n"
+                             "threading.Thread(target=work, daemon=True).start()\n"
+                             "ready.wait()\nprint('main')\n")
+        assert (code, out, err) == (0, "main\n", ""), (thing, code, out, err)
+
+
+def test_a_lock_used_by_the_last_destructors_does_not_hang():
+    """A daemon thread waits for it, and is gone when it is let go of."""
+    code, out, err = run(BINE, "-c", "import bine, sys, threading\n"
+                         "lock = bine.Lock()\nlock.acquire()\n"
+                         "class Last:\n"
+                         "    def __init__(self): self.lock = lock\n"
+                         "    def __del__(self):\n"
+                         "        self.lock.release()\n"
+                         "        with self.lock: pass\n"
+                         "def work():\n    ready.set()\n    lock.acquire()\n"
+                         "ready = bine.Event()\n"
+                         "threading.Thread(target=work, daemon=True).start()\n"
+                         "ready.wait()\nsys.last = Last()\nprint('main')\n")
+    assert code == 0 and out == "main\n", (code, out, err)
+
+
+def test_destructors_at_the_end_may_use_queues():
+    code, out, err = run(BINE, "-c", "import bine, sys\n"
+                         "class Last:\n"
+                         "    def __init__(self): self.queue = bine.SimpleQueue(), bine.Queue(1)\n"
+                         "    def __del__(self):\n"
+                         "        for q in self.queue:\n"
+                         "            q.put(1); q.get()\n"
+                         "            for use in q.get_nowait, lambda: q.get(timeout=1), q.get:\n"
+                         "                try: use()\n"
+                         "                except BaseException: pass\n"
+                         "sys.last = Last()\nprint('main')\n")
+    assert code == 0 and out == "main\n", (code, out, err)
+
+
 # ---- options
 
 

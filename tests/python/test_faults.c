@@ -880,6 +880,102 @@ TEST(opening_above_python)
     CHECK(nth > 100);
 }
 
+CALLS(share_a_lock);
+CALLS(share_a_condition);
+CALLS(share_a_semaphore_and_an_event);
+CALLS(share_a_barrier);
+CALLS(share_a_queue);
+CALLS(share_threadings);
+
+TEST(scripts_that_share)
+{
+    bine *rt = open_to_faults();
+
+    run_script(rt, "import bine, queue, threading, _queue\n"
+                   "def yes(): return True\n" /* no lambda below: 3.12 frees its code twice without memory */
+                   "def both(f, *args):\n"
+                   "    with bine.Scope() as s:\n"
+                   "        for n in range(2): s.spawn(f, *args)\n"
+                   "def held(lock):\n"
+                   "    with lock: bine.sleep(1)\n"
+                   "def tried(lock):\n"
+                   "    if lock.acquire(timeout=0.5): lock.release()\n"
+                   "def share_a_lock():\n"
+                   "    for lock in bine.Lock(), bine.RLock():\n"
+                   "        both(held, lock); both(tried, lock); repr(lock)\n"
+                   "        assert lock.acquire(False)\n"
+                   "def told(c):\n"
+                   "    with c: c.wait(1); c.notify_all()\n"
+                   "    with c: c.wait_for(yes)\n"
+                   "def share_a_condition():\n"
+                   "    for c in bine.Condition(), bine.Condition(bine.Lock()):\n"
+                   "        both(told, c)\n"
+                   "        with c: pass\n"
+                   "def share_a_semaphore_and_an_event():\n"
+                   "    s, e = bine.Semaphore(1), bine.Event()\n"
+                   "    both(held, s)\n"
+                   "    assert s.value == 1\n"
+                   "    both(e.wait, 1); e.set(); both(e.wait)\n"
+                   "def meet(b):\n"
+                   "    try: b.wait(1)\n"
+                   "    except threading.BrokenBarrierError: b.reset()\n"
+                   "def share_a_barrier():\n"
+                   "    both(meet, bine.Barrier(2, yes)); both(meet, bine.Barrier(3))\n"
+                   "def exchange(q):\n"
+                   "    q.put([1], timeout=1)\n"
+                   "    for _ in range(20):\n"
+                   "        try: q.put([2], False)\n"
+                   "        except queue.Full: break\n"
+                   "    bine.pause()\n"
+                   "    try:\n"
+                   "        while True: q.get(timeout=1)\n"
+                   "    except queue.Empty: pass\n"
+                   "def share_a_queue():\n"
+                   "    for q in bine.Queue(3), bine.SimpleQueue(): both(exchange, q)\n"
+                   "def share_threadings():\n"
+                   "    both(told, threading.Condition()); both(exchange, queue.Queue(3))\n"
+                   "    both(threading.current_thread)\n");
+
+    with_all_faults(rt, share_a_lock);
+    with_all_faults(rt, share_a_condition);
+    with_all_faults(rt, share_a_semaphore_and_an_event);
+    with_all_faults(rt, share_a_barrier);
+    with_all_faults(rt, share_a_queue);
+    with_faults(rt, SDK_MEMORY, share_threadings); /* CPython itself loses locks when memory is out */
+    close_runtime(rt);
+}
+
+static void ask_why_idle(bine *rt)
+{
+    bine_idle why;
+    bine_value *report = NULL;
+
+    if (TRIED(bine_why_idle(rt, &why, &report)))
+        CHECK_HAS(bine_value_as_str(report, NULL), "waits for");
+    else
+        CHECK(report == NULL);
+    bine_value_free(report);
+}
+
+TEST(asking_why_nothing_runs)
+{
+    bine *rt = open_to_faults();
+
+    start_script(rt, "import bine\nbine.spawn(bine.Event().wait)\n"
+                     "try: bine.Lock().acquire() and bine.Event().wait()\n"
+                     "except bine.Exit: pass");
+    settle(rt);
+    for (unsigned nth = 1;; nth++) {
+        faults_arm(nth % 2 == 0 ? SDK_MEMORY : PYTHON_MEMORY, (nth + 1) / 2);
+        ask_why_idle(rt);
+        if (!faults_disarm() && nth > 4)
+            break;
+    }
+    CHECK_OK(bine_shutdown(rt, SECOND));
+    settle(rt);
+    close_runtime(rt);
+}
+
 static void close_with_a_thread(bine *rt)
 {
     CHECK_STATUS(bine_close(rt), BINE_EBUSY);

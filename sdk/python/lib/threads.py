@@ -78,6 +78,7 @@ def _delete(self):
     gone = self.__dict__.get("_gone")
     if gone is not None:
         gone.set()
+    look_again()
 
 
 def _wait_until_gone(thread, timeout):
@@ -103,6 +104,17 @@ def join(self, timeout=None):
     elif _wait_until_gone(self, timeout):
         _join_thread(self)
 
+
+if hasattr(threading, "_make_thread_handle"):  # since 3.13
+    _main_after_fork = threading._MainThread._after_fork
+
+    def _after_fork(self, new_ident=None):
+        """In the child of a fork, where a micro-thread has become the main thread."""
+        if new_ident is not None:
+            self._handle = threading._make_thread_handle(new_ident)
+        _main_after_fork(self, new_ident)
+
+    threading._MainThread._after_fork = _after_fork
 
 join.__doc__ = _join_thread.__doc__
 current_thread.__module__ = "threading"
