@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import threading
+import warnings
 import weakref
 from runners import KINDS, Run, at_end, fails_with, in_turns
 
@@ -120,9 +121,9 @@ def test_a_state_out_of_thin_air_does_no_harm():
 
 
 def test_bad_input_is_told():
+    fails_with(TypeError, bine.Lock, 1)
     for make in BOTH:
         lock = make()
-        fails_with(TypeError, make, 1)
         fails_with(ValueError, lock.acquire, False, 1)
         fails_with(ValueError, lock.acquire, timeout=-2)
         fails_with(ValueError, lock.acquire, timeout=float("nan"))
@@ -133,6 +134,13 @@ def test_bad_input_is_told():
         assert not lock.__repr__().startswith("<locked")
         assert lock.acquire(True, -1)
         assert repr(lock).startswith("<locked")
+
+
+def test_arguments_of_a_rlock_are_dropped_with_a_warning():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert not bine.RLock(1, a=2)._is_owned()
+    assert [w.category for w in told] == [DeprecationWarning]
 
 
 def test_it_lives_as_long_as_somebody_waits():
