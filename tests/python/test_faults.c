@@ -818,11 +818,15 @@ TEST(calls_from_c)
 
 #define WITH_FAILURE 3
 
+/* CPython 3.13 takes a frozen module that it has no memory to read for an invalid one. */
+static bool says_invalid;
+
 static void show_log(bine *rt, bine_log_level level, const char *line, void *user)
 {
     (void)rt;
     (void)level;
     (void)user;
+    says_invalid |= strstr(line, "Frozen object named") != NULL;
     fprintf(stderr, "%s\n", line);
 }
 
@@ -848,7 +852,9 @@ static bool open_with_failure(fault_source source, unsigned nth)
         faults_arm(source, nth);
     else
         faults_arm_after_python(nth);
-    TRIED(bine_open(&config, &rt));
+    status = bine_open(&config, &rt);
+    if (status != BINE_EPYTHON || !says_invalid)
+        TRIED(status);
     CHECK(rt != NULL || fault_injected());
     if (rt != NULL)
         CHECK_OK(bine_close(rt));
