@@ -30,8 +30,8 @@ static PyObject *load(PyObject *unused, PyObject *spec)
     PyObject *name;
 
     (void)unused;
-    if (module == NULL || PyDict_GET_SIZE(wishes) == 0)
-        return module;
+    if (module == NULL || bine__python_now->rt == NULL)
+        return module; /* as it is: what is imported while the interpreter ends stays CPython's */
     name = PyObject_GetAttrString(spec, "name");
     if (name != NULL && PyUnicode_Check(name) && PyDict_Contains(wishes, name) == 1)
         fulfil(name, module);

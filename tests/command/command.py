@@ -700,6 +700,17 @@ def test_breakpoint_in_a_spawned_one():
     assert "busy" not in out and "(Pdb) 7\n" in out, out
 
 
+def test_what_is_imported_while_the_interpreter_ends_is_pythons_own():
+    code = "import atexit, sys\n" \
+        "def late():\n" \
+        "    import queue, traceback\n" \
+        "    try: 1 / 0\n" \
+        "    except ZeroDivisionError: traceback.print_exc(file=sys.stdout)\n" \
+        "    q = queue.SimpleQueue(); q.put(1); print(q.get())\n" \
+        "atexit.register(late)\n"
+    same("-c", code)
+
+
 # ---- processes
 
 
