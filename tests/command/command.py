@@ -359,6 +359,20 @@ def test_a_forked_child_ends_though_another_was_in_a_generator():
     assert (code, out, err) == (0, "4\n", ""), (code, out, err)
 
 
+def test_a_child_of_a_scope_that_forked_goes_on_in_the_child():
+    code, out, err = run(BINE, "-c", "import bine, os\n"
+                         "def work(name):\n"
+                         "    child = os.fork()\n"
+                         "    if child == 0:\n"
+                         "        bine.pause()\n"
+                         "        print(name, flush=True)\n"
+                         "        os._exit(0)\n"
+                         "    os.waitpid(child, 0)\n"
+                         "with bine.Scope() as s: s.spawn(work, 'scope')\n"
+                         "bine.parallel_map(work, ['map'])\n")
+    assert (code, out, err) == (0, "scope\nmap\n", ""), (code, out, err)
+
+
 # ---- deadlocks
 
 SAYS = "bine: deadlock: nothing is left that could end any of these waits.\n"
