@@ -267,25 +267,44 @@ static bool is_deadlock(bine *rt)
     return true;
 }
 
-/* Runs until the main script has ended, then lets the others end. In a deadlock all are told to. */
-static verdict run(bine *rt, bine_micro *script, bool *interrupted)
+/* Runs until the main script has ended. False: it never will. */
+static bool run_main(bine *rt, bine_micro *script)
 {
-    verdict v = {EXIT_FAILURE, false};
     bool stuck = false;
 
     while (bine_micro_get_state(script) != BINE_MICRO_DONE && !stuck) {
         bine_run(rt, BINE_RUN_ONCE);
-        stuck = is_deadlock(rt);
+        stuck = bine_micro_get_state(script) != BINE_MICRO_DONE && is_deadlock(rt);
     }
-    if (!stuck) {
-        stuck = bine_micro_status(script) != BINE_OK; /* nobody waits for the others */
+    return !stuck;
+}
+
+/* Runs until the others have ended. False: they never will. */
+static bool run_others(bine *rt, const bool *interrupted)
+{
+    bool stuck = false;
+    int alive = 1;
+
+    while (alive > 0 && !*interrupted && !stuck) {
+        stuck = is_deadlock(rt);
+        alive = stuck ? 0 : bine_run(rt, BINE_RUN_ONCE);
+    }
+    return !stuck;
+}
+
+/* Runs the main script, then, unless it failed, lets the others end. In a deadlock all are told to. */
+static verdict run(bine *rt, bine_micro *script, const bool *interrupted)
+{
+    verdict v = {EXIT_FAILURE, false};
+    bool well = false;
+
+    if (run_main(rt, script)) {
+        well = bine_micro_status(script) == BINE_OK;
         v = judge(rt, script);
     }
     bine_micro_release(script);
-    while (!stuck && !*interrupted && bine_run(rt, BINE_RUN_ONCE) > 0) {
-        stuck = is_deadlock(rt);
-        v.status = stuck ? EXIT_FAILURE : v.status;
-    }
+    if (well && !run_others(rt, interrupted))
+        v.status = EXIT_FAILURE;
     v.interrupted |= *interrupted;
     return v;
 }

@@ -455,8 +455,9 @@ void bine__python_close_generators(bine *rt)
                       "bine_close: generator '%s' ignored GeneratorExit; its stack is left behind",
                       name != NULL ? name : "?");
             PyErr_Clear();
-            unlink_begun(self);
         }
+        if (py->generators == self)
+            unlink_begun(self); /* it ignored that, or is part of what a fork has left behind */
         Py_DECREF(self);
     }
 }

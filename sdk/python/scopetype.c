@@ -150,12 +150,14 @@ static void leave(scope_object *self)
     Py_DECREF(self); /* that of the block; the caller has one */
 }
 
-/* Its micro-thread ends inside the block: a generator, say, had entered it. */
+/* Its micro-thread ends inside the block: a generator, say, had entered it. Or a fork has left it behind: one
+ * of the children, which has called that, goes on. */
 static void abandon(bine__block *block)
 {
     scope_object *self = (scope_object *)(void *)((char *)block - offsetof(scope_object, block));
 
-    bine__scope_stop(self->scope);
+    if (!self->scope->body->left)
+        bine__scope_stop(self->scope);
     leave(self);
 }
 

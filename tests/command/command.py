@@ -345,6 +345,34 @@ def test_threading_works_in_the_child_of_a_fork_in_what_is_spawned():
     assert (code, out, err) == (0, "[1] True\n0\n", ""), (code, out, err)
 
 
+def test_a_forked_child_ends_though_another_was_in_a_generator():
+    code, out, err = run(BINE, "-c", "import bine, os, sys\n"
+                         "def slow():\n    bine.emit(1)\n    bine.sleep(100)\n"
+                         "generator = bine.generate(slow)\n"
+                         "next(generator)\n"
+                         "asker = bine.spawn(next, generator)\n"
+                         "bine.pause()\n"
+                         "child = os.fork()\n"
+                         "if child == 0: sys.exit(4)\n"
+                         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+                         "asker.cancel()\n")
+    assert (code, out, err) == (0, "4\n", ""), (code, out, err)
+
+
+def test_a_child_of_a_scope_that_forked_goes_on_in_the_child():
+    code, out, err = run(BINE, "-c", "import bine, os\n"
+                         "def work(name):\n"
+                         "    child = os.fork()\n"
+                         "    if child == 0:\n"
+                         "        bine.pause()\n"
+                         "        print(name, flush=True)\n"
+                         "        os._exit(0)\n"
+                         "    os.waitpid(child, 0)\n"
+                         "with bine.Scope() as s: s.spawn(work, 'scope')\n"
+                         "bine.parallel_map(work, ['map'])\n")
+    assert (code, out, err) == (0, "scope\nmap\n", ""), (code, out, err)
+
+
 # ---- deadlocks
 
 SAYS = "bine: deadlock: nothing is left that could end any of these waits.\n"
@@ -381,6 +409,15 @@ def test_in_a_deadlock_clean_up_runs():
 def test_a_deadlock_after_the_main_script_has_ended():
     code, out, err = run(BINE, "-c", "import bine\nbine.spawn(bine.Event().wait)\nprint('main')\n")
     assert code == 1 and out == "main\n" and err.startswith(SAYS) and "Event.wait" in err, (code, out, err)
+
+
+def test_how_the_main_script_ends_goes_before_what_others_wait_for():
+    wait = "import bine, sys\nbine.spawn(bine.Event().wait)\nbine.pause()\n"
+    for end, status in ("sys.exit(0)", 0), ("sys.exit(3)", 3):
+        code, out, err = run(BINE, "-c", wait + end)
+        assert (code, out, err) == (status, "", ""), (code, out, err)
+    code, out, err = run(BINE, "-c", wait + "sys.excepthook = lambda *found: print(found[1])\nraise ValueError('mine')")
+    assert (code, out, err) == (1, "mine\n", ""), (code, out, err)
 
 
 def test_threadings_primitives_deadlock_alike():

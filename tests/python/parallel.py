@@ -69,6 +69,33 @@ def test_further_errors_hang_on_the_first():
     assert [type(e) for e in error.__cause__.exceptions] == [ValueError, KeyError]
 
 
+def test_an_error_keeps_its_own_cause_and_context():
+    def chained(unused):
+        raise ValueError("what came of it") from KeyError("the cause")
+
+    def within(unused):
+        try:
+            raise KeyError("before")
+        except KeyError:
+            raise ValueError("what came of it")
+    assert isinstance(raised(bine.parallel_map, chained, [1]).__cause__, KeyError)
+    error = raised(bine.parallel_map, within, [1])
+    assert isinstance(error.__context__, KeyError) and not error.__suppress_context__
+
+
+def test_a_call_that_was_cancelled_on_its_own_is_an_error():
+    def work(n):
+        if n == 1:
+            bine.current().cancel()
+        bine.pause()
+        return n
+    before = len(bine.all())
+    for limit in (None, 1, 2):
+        assert isinstance(raised(bine.parallel_map, work, range(3), limit=limit), bine.Cancelled), limit
+        assert len(bine.all()) == before
+    bine.pause()  # nobody has cancelled this one
+
+
 def test_the_rest_has_ended_when_the_error_is_raised():
     ended = []
 
@@ -231,6 +258,15 @@ def test_an_error_of_the_generator_cancels_the_calls_and_is_raised():
             log.append("ended")
     assert isinstance(raised(bine.parallel_map, work, items()), LookupError)
     assert log == ["ended"]
+
+
+def test_a_group_that_the_generator_raises_is_raised_as_it_is():
+    group = ExceptionGroup("of the items", [KeyError(1), KeyError(2)])
+
+    def items():
+        yield 1
+        raise group
+    assert raised(bine.parallel_map, str, items()) is group
 
 
 def test_memory_is_that_of_the_results():

@@ -30,10 +30,18 @@ def parallel_map(function, items, limit, executor):
 
 def _map_here(function, items, limit):
     results = []
+    cut = []  # what ended a call that the scope had not told to end: there is no result
+    own = None  # an error of `items`
     room = None if limit is None else bine.Semaphore(limit)
 
     def work(index, item):
-        results[index] = function(item)
+        try:
+            results[index] = function(item)
+        except (bine.Cancelled, bine.Exit) as error:
+            if not scope.cancelled:
+                cut.append(error)
+                scope.cancel()
+            raise
         if room is not None:
             room.release()
 
@@ -46,13 +54,22 @@ def _map_here(function, items, limit):
                     item = next(items)
                 except StopIteration:
                     break
+                except BaseException as error:
+                    own = error
+                    raise
                 results.append(None)
                 scope.spawn(work, len(results) - 1, item)
                 item = None
     except BaseExceptionGroup as group:
+        if group is own:
+            raise
         failure = group
     else:
-        return results
+        if not cut:
+            return results
+        failure = BaseExceptionGroup("calls were cancelled", cut)
+    finally:
+        own = None
     results = None
     _raise_first(failure)
 
@@ -61,7 +78,9 @@ def _raise_first(group):
     """One error as it is; of several the first, with all of them as its cause."""
     first = group.exceptions[0]
     try:
-        raise first from (None if len(group.exceptions) == 1 else group)
+        if len(group.exceptions) > 1:
+            raise first from group
+        raise first
     finally:
         del first, group
 
