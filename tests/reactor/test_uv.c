@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <unistd.h>
+#include <uv.h>
 
 static char seen[64];
 
@@ -30,6 +31,29 @@ TEST(a_poll_ends_when_its_time_is_over)
     bine__reactor *reactor = bine__reactor_new();
 
     bine__reactor_poll(reactor, 1);
+    bine__reactor_poll(reactor, MS);
+    bine__reactor_free(reactor);
+}
+
+/* Stands before libuv's (see tests/CMakeLists.txt): this thread may lose the processor at any time. */
+static int64_t lost_ns;
+int __real_uv_run(uv_loop_t *loop, uv_run_mode mode);
+int __wrap_uv_run(uv_loop_t *loop, uv_run_mode mode);
+
+int __wrap_uv_run(uv_loop_t *loop, uv_run_mode mode)
+{
+    uint64_t begin = uv_hrtime();
+
+    while (uv_hrtime() - begin < (uint64_t)lost_ns)
+        ;
+    return __real_uv_run(loop, mode);
+}
+
+TEST(a_poll_whose_time_is_over_before_it_begins_does_not_wait)
+{
+    bine__reactor *reactor = bine__reactor_new();
+
+    lost_ns = 3 * MS;
     bine__reactor_poll(reactor, MS);
     bine__reactor_free(reactor);
 }
