@@ -24,16 +24,16 @@ typedef struct bine_call bine_call;
 /* Answers the call with one of bine_return(), bine_defer(), bine_fail(); with none of them
  * the script gets None. A negative status raises what it means (BINE_EINVAL: ValueError,
  * BINE_ETYPE: TypeError, BINE_ENOMEM: MemoryError, BINE_ETIMEDOUT: bine.Timeout, BINE_EEND:
- * bine.PipeClosed, BINE_EPIPE: bine.BrokenPipe, BINE_ECANCELED: what the micro-thread was cancelled with), any other bine.HostError. Runs on the calling
- * script's stack. */
+ * bine.PipeClosed, BINE_EPIPE: bine.BrokenPipe, BINE_ECANCELED: what the micro-thread was cancelled with),
+ * any other bine.HostError. Runs on the calling script's stack. */
 typedef int (*bine_fn)(bine_call *call, void *user);
 
 /* Makes `module`.name callable for scripts; the module is made on the first use of its name.
  * `signature`: name, parameters with or without defaults, keyword-only after *, positional-only
  * before /, no *args. Annotations: int (64 bit; takes a bool too), float (takes both too), bool, str, bytes,
- * list, dict, PipeWriter, PipeReader (bine/pipe.h), object, None, and unions of them with |; none means object. The result's
- * annotation is checked too; "-> Deferred[T]" hands the script a bine.Deferred instead of
- * making it wait. `doc` may be NULL. All text is copied; `user` is borrowed.
+ * list, dict, PipeWriter, PipeReader (bine/pipe.h), object, None, and unions of them with |; none means
+ * object. The result's annotation is checked too; "-> Deferred[T]" hands the script a bine.Deferred instead
+ * of making it wait. `doc` may be NULL. All text is copied; `user` is borrowed.
  *
  * BINE_EINVAL: the signature, see bine_message(). BINE_EEXIST: `module` is not made by
  * bine_def(), or has that name. BINE_ECLOSED: it is closing. BINE_ENOMEM. Thread: owner. */

@@ -54,8 +54,8 @@ BINE_API int bine_get(bine_reader *r, int64_t timeout_ns, bine_value **value);
 /* The same without waiting. BINE_EAGAIN: empty. Thread: owner. */
 BINE_API int bine_try_get(bine_reader *r, bine_value **value);
 
-/* What the pipe was failed with as data; of a script's error all of it. NULL: it has not failed, or memory is out.
- * Borrowed, lives as long as the pipe. Thread: owner. */
+/* What the pipe was failed with as data; of a script's error all of it. NULL: it has not failed, or memory is
+ * out. Borrowed, lives as long as the pipe. Thread: owner. */
 BINE_API const bine_error *bine_reader_error(bine_reader *r);
 
 /* One more hold, one less; NULL is fine. When the last one goes, what is left in the pipe is freed, and who
@@ -66,8 +66,8 @@ BINE_API void bine_reader_release(bine_reader *r);
 /* Values in the pipe. Thread: any. */
 BINE_API size_t bine_reader_count(const bine_reader *r);
 
-/* An end as a value (new): for bine_return(), or to find it in an argument. The hold is taken, also when memory
- * is out. A script sees a bine.PipeWriter or bine.PipeReader, with a hold of its own. Thread: any. */
+/* An end as a value (new): for bine_return(), or to find it in an argument. The hold is taken, also when
+ * memory is out. A script sees a bine.PipeWriter or bine.PipeReader, with a hold of its own. Thread: any. */
 BINE_API bine_value *bine_value_writer(bine_writer *w);
 BINE_API bine_value *bine_value_reader(bine_reader *r);
 

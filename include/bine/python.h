@@ -29,8 +29,9 @@ BINE_API bine_value *bine_value_from_object(bine *rt, PyObject *object);
 BINE_API PyObject *bine_value_to_python(bine_value *value);
 BINE_API bine_value *bine_value_from_python(PyObject *object);
 
-/* Ends of pipes. To a script: a bine.PipeWriter or PipeReader (new), with a hold of its own. From one: its end
- * (new), which the script keeps too. NULL with a Python exception set on failure. Thread: owner, GIL held. */
+/* Ends of pipes. To a script: a bine.PipeWriter or PipeReader (new), with a hold of its own. From one: its
+ * end (new), which the script keeps too. NULL with a Python exception set on failure. Thread: owner, GIL
+ * held. */
 BINE_API PyObject *bine_writer_to_python(bine_writer *w);
 BINE_API PyObject *bine_reader_to_python(bine_reader *r);
 BINE_API bine_writer *bine_writer_from_python(PyObject *object);

@@ -324,16 +324,24 @@ static bool finish(bine *rt)
     return alive(rt) == 0;
 }
 
-/* Python's own threads are waited for, as python3 does. */
+static void run_python(bine *rt, const char *code)
+{
+    bine_python_enter(rt);
+    PyRun_SimpleString(code);
+    bine_python_leave(rt);
+}
+
+/* Python's own threads are waited for, as python3 does: those of pools are told first that there is no more
+ * work. */
 static void close_runtime(bine *rt)
 {
-    while (bine_close(rt) == BINE_EBUSY) {
-        bine_python_enter(rt);
-        PyRun_SimpleString("import threading as _t\n"
-                           "for _x in _t.enumerate():\n"
-                           "    if _x is not _t.main_thread() and not _x.daemon: _x.join()\n");
-        bine_python_leave(rt);
-    }
+    if (bine_close(rt) != BINE_EBUSY)
+        return;
+    run_python(rt, "import threading as _t; _t._shutdown()");
+    while (bine_close(rt) == BINE_EBUSY)
+        run_python(rt, "import threading as _t\n"
+                       "for _x in _t.enumerate():\n"
+                       "    if _x is not _t.main_thread() and not _x.daemon: _x.join()\n");
 }
 
 static int open_runtime(const order *o, bool *interrupted, bine **rt)

@@ -1,5 +1,6 @@
 /* Why nothing runs: what each micro-thread waits for, and whether anything is left to end that. */
 #include "data/deferred.h"
+#include "python/line.h"
 #include "python/microthread.h"
 #include "python/python.h"
 
@@ -131,6 +132,16 @@ bool bine__other_threads_exist(void)
     return first != NULL && PyThreadState_Next(first) != NULL;
 }
 
+bool bine__other_threads_act(void)
+{
+    size_t count = 0;
+
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); t != NULL;
+         t = PyThreadState_Next(t))
+        count++;
+    return count > 1 + bine__line_listeners();
+}
+
 /* Whether a script has set a handler, other than Python's own and ours for Ctrl-C, which would end all. */
 static bool handles_signals(void)
 {
@@ -169,7 +180,7 @@ static bine_idle judge(bine *rt)
         return BINE_IDLE_BUSY; /* a signal's handler is to run */
     if (rt->timers.count > 0)
         return BINE_IDLE_TIME;
-    if (bine__other_threads_exist() || bine__deferreds_expected(rt))
+    if (bine__other_threads_act() || bine__deferreds_expected(rt))
         return BINE_IDLE_OUTSIDE;
     if (!all_are_parked(rt))
         return BINE_IDLE_BUSY;

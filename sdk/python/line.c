@@ -303,6 +303,15 @@ static void free_bell_ticket(bine__ticket *t)
     free(t);
 }
 
+size_t bine__line_listeners(void)
+{
+    size_t count = 0;
+
+    for (const bine__ticket *t = bells; t != NULL; t = t->next_bell)
+        count += t->forever && !t->served;
+    return count;
+}
+
 /* A thread that ends while it listens, with the interpreter, leaves its ticket behind, and so it is no part
  * of its stack. */
 static int wait_as_thread(const bine__want *want, PyObject **object)
@@ -318,6 +327,9 @@ static int wait_as_thread(const bine__want *want, PyObject **object)
         return BINE_ENOMEM;
     }
     link_last(want->line, t);
+    t->forever = end == INT64_MAX;
+    if (t->forever && bine__here == NULL && !bine__other_threads_act())
+        bine__look_again(); /* this was the last that could end what micro-threads wait for */
     while (!t->served && status == BINE_OK)
         status = listen(t, end, want->stubborn);
     unlink_ticket(t);

@@ -20,7 +20,8 @@ typedef struct bine__ticket {
     uint64_t who;            /* see bine__who() */
     PyObject *object;        /* what it brings, or is given; owned */
     bool served;
-    bool called; /* by another thread: in the list of those that their owner is to wake */
+    bool forever; /* an OS thread's, without a limit of time */
+    bool called;  /* by another thread: in the list of those that their owner is to wake */
     struct bine__ticket *next_called;
     struct bine__ticket *next_bell; /* of all OS threads that wait */
 } bine__ticket;
@@ -73,6 +74,9 @@ int64_t bine__line_clock(void);
 int bine__line_refuse(const bine__want *want);
 
 size_t bine__line_count(const bine__line *line);
+
+/* The OS threads that wait in lines without a limit of time, and have not been served. */
+size_t bine__line_listeners(void);
 
 /* On whatever thread: the runtime looks again what there is to do. */
 void bine__look_again(void);

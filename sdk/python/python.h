@@ -182,6 +182,8 @@ int bine__replace_threads(bine *rt);
 
 /* Whether another thread than the calling one has to do with the interpreter. */
 bool bine__other_threads_exist(void);
+/* Whether there is one, the runtime's not counted, that does not wait in a line for somebody else. */
+bool bine__other_threads_act(void);
 
 /* ---- tracing.c ---- */
 

@@ -737,6 +737,33 @@ def test_breakpoint_in_a_spawned_one():
     assert "busy" not in out and "(Pdb) 7\n" in out, out
 
 
+def test_threads_that_wait_for_work_do_not_hide_a_deadlock():
+    code = "import bine, threading\n" \
+        "from concurrent.futures import ThreadPoolExecutor\n" \
+        "pool = ThreadPoolExecutor(2)\n" \
+        "print(list(pool.map(abs, [-1, -2])), flush=True)\n" \
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n" \
+        "bine.Pipe().get()\n"
+    status, out, err = run(BINE, "-c", code)
+    assert (status, out) == (1, "[1, 2]\n") and err.startswith("bine: deadlock: "), err
+
+
+def test_a_pool_that_nobody_shuts_down_ends_with_the_script():
+    same("-c", "from concurrent.futures import ThreadPoolExecutor as T\np = T(2)\nprint(p.submit(abs, -1).result())")
+
+
+def test_a_thread_that_works_may_end_a_wait():
+    code = "import bine, threading, time\n" \
+        "pipe = bine.Pipe(1)\n" \
+        "go = threading.Event()\n" \
+        "def work():\n" \
+        "    go.wait(); time.sleep(0.05); pipe.try_put(1)\n" \
+        "threading.Thread(target=work).start()\n" \
+        "bine.spawn(go.set)\n" \
+        "print(pipe.get())\n"
+    assert run(BINE, "-c", code) == (0, "1\n", "")
+
+
 def test_what_is_imported_while_the_interpreter_ends_is_pythons_own():
     code = "import atexit, sys\n" \
         "def late():\n" \
