@@ -23,8 +23,8 @@ static void on_async(uv_async_t *async)
     (void)async; /* the wake itself is all there is to it */
 }
 
-/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that, for
- * nothing else would. (libuv 1.44, uv_run().) */
+/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
+ * for nothing else would. (libuv 1.44, uv_run().) */
 static void on_timer(uv_timer_t *timer)
 {
     uv_stop(timer->loop);
