@@ -145,17 +145,30 @@ TEST(another_thread_may_end_it_until_it_has_ended)
 {
     bine *rt = open_runtime();
 
-    start_script(rt, "import bine, threading\n"
-                     "go, end = bine.Event(), bine.Event()\n"
-                     "thread = threading.Thread(target=go.wait)\n"
+    start_script(rt, "import bine, os, threading\n"
+                     "r, w = os.pipe()\n"
+                     "thread = threading.Thread(target=os.read, args=(r, 1))\n"
                      "thread.start()\n"
-                     "end.wait()\n");
+                     "bine.Event().wait()\n");
     settle(rt);
     while (why_idle(rt) == BINE_IDLE_BUSY)
         settle(rt);
     CHECK_EQ(why_idle(rt), BINE_IDLE_OUTSIDE);
-    CHECK(script_true("go.set() is None"));
+    CHECK(script_true("os.write(w, b'x') == 1"));
     settle_threads(rt); /* the thread's end is told: no wait for ever */
+    CHECK_EQ(why_idle(rt), BINE_IDLE_DEADLOCK);
+    CHECK(script_true("os.close(r) is os.close(w)"));
+    end_all(rt);
+}
+
+TEST(a_thread_that_waits_for_somebody_else_ends_nothing)
+{
+    bine *rt = open_runtime();
+
+    start_script(rt, "import bine, threading\n"
+                     "threading.Thread(target=bine.Event().wait, daemon=True).start()\n"
+                     "bine.Event().wait()\n");
+    settle_threads(rt); /* that it begins to wait is told, too */
     CHECK_EQ(why_idle(rt), BINE_IDLE_DEADLOCK);
     end_all(rt);
 }
