@@ -527,11 +527,18 @@ static void produce(void *user)
         else
             sched_yield();
     }
-    bine_writer_close(writer);
     (void)user;
 }
 
 static void *produce_all(void *user)
+{
+    produce(user);
+    bine_writer_close(writer);
+    return NULL;
+}
+
+/* Closing would refuse those that are still putting. */
+static void *produce_among_others(void *user)
 {
     produce(user);
     return NULL;
@@ -624,7 +631,7 @@ TEST(threads_of_python_and_of_the_host_put_into_one_pipe)
                    "    t.join()\n"
                    "t = threading.Thread(target=produce)\n"
                    "t.start()\n");
-    CHECK_EQ(pthread_create(&thread, NULL, produce_all, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, produce_among_others, NULL), 0);
     CHECK_OK(bine_spawn_named(rt, "__main__", "read", NULL, &micro));
     tick_until_done(micro);
     pthread_join(thread, NULL);
