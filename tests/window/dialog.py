@@ -262,7 +262,7 @@ def test_closing_when_all_scripts_have_ended():
 
 
 if __name__ == "__main__":
-    os.environ.update(GSK_RENDERER="cairo", GTK_A11Y="none")
+    os.environ.update(GSK_RENDERER="cairo", GDK_DEBUG="gl-disable", GTK_A11Y="none")
     os.environ.pop("GTK_THEME", None)
     PROGRAM = sys.argv[1]
     globals()[sys.argv[2]]()
