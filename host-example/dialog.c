@@ -12,7 +12,8 @@
 
 typedef struct dialog {
     bine *rt;
-    bool closed;
+    bool closed;          /* by the person */
+    bool late;            /* the scripts' time to clean up is over */
     bine_resolver *asker; /* the script that waits for an answer; NULL: no question is open */
     GtkWidget *window;
     GtkWidget *news;
@@ -121,17 +122,31 @@ static int confirm(bine_call *call, void *user)
     return BINE_OK;
 }
 
+/* BINE_OK when each of the choices can stand on a button. */
+static int check_choices(bine_call *call, const bine_value *choices)
+{
+    size_t count = bine_value_count(choices);
+
+    if (count == 0)
+        return bine_fail(call, "ValueError", "choose() without a choice");
+    for (size_t i = 0; i < count; i++) {
+        if (bine_value_kind(bine_value_at(choices, i)) != BINE_STR)
+            return bine_fail(call, "TypeError", "choices[%zu] is not a str", i);
+    }
+    return BINE_OK;
+}
+
 static int choose(bine_call *call, void *user)
 {
-    dialog *d = user;
     bine_value *choices = bine_arg_value(call, 1);
-    int status = choices != NULL ? open_question(call, d) : BINE_ETYPE;
+    int status = check_choices(call, choices);
 
+    if (status == BINE_OK)
+        status = open_question(call, user);
     for (size_t i = 0; status == BINE_OK && i < bine_value_count(choices); i++) {
         const char *label = bine_value_as_str(bine_value_at(choices, i), NULL);
 
-        if (label != NULL)
-            add_button(d, label, bine_value_str(label));
+        add_button(user, label, bine_value_str(label));
     }
     bine_value_free(choices);
     return status;
@@ -152,8 +167,11 @@ static int say(bine_call *call, void *user)
 static int progress(bine_call *call, void *user)
 {
     dialog *d = user;
+    double fraction = bine_arg_f64(call, 0);
 
-    gtk_progress_bar_set_fraction(GTK_PROGRESS_BAR(d->progress), bine_arg_f64(call, 0));
+    if (!(fraction >= 0 && fraction <= 1))
+        return bine_fail(call, "ValueError", "the bar goes from 0 to 1, not to %g", fraction);
+    gtk_progress_bar_set_fraction(GTK_PROGRESS_BAR(d->progress), fraction);
     return BINE_OK;
 }
 
@@ -264,30 +282,38 @@ static int start_scripts(dialog *d, int argc, char **argv)
     if (status != BINE_OK)
         return status;
     turns = bine_glib_source_new(d->rt); /* from here on scripts run whenever the main loop turns */
+    if (turns == NULL)
+        return BINE_EIO;
     g_source_attach(turns, NULL);
     g_source_unref(turns);
     return BINE_OK;
 }
 
-static gboolean set_flag(gpointer flag)
+static gboolean on_late(gpointer user)
 {
-    *(bool *)flag = true;
+    dialog *d = user;
+
+    d->late = true;
     return G_SOURCE_REMOVE;
 }
 
 /* Raises bine.Exit in every script where it waits, and turns the loop until all have ended. */
 static int end_scripts(dialog *d)
 {
-    bool late = false;
+    int status;
 
     bine_shutdown(d->rt, GRACE_MS * INT64_C(1000000));
-    g_timeout_add(GRACE_MS, set_flag, &late);
-    while (bine_close(d->rt) == BINE_EBUSY) {
-        if (late)
-            return bine_close_abandon(d->rt); /* a script that will not end */
+    g_timeout_add(GRACE_MS, on_late, d);
+    status = bine_close(d->rt);
+    for (; status == BINE_EBUSY && !d->late; status = bine_close(d->rt))
         g_main_context_iteration(NULL, TRUE);
-    }
-    return BINE_OK;
+    return status == BINE_EBUSY ? bine_close_abandon(d->rt) : status; /* a script that will not end */
+}
+
+static int complain(void)
+{
+    fprintf(stderr, "dialog: %s\n", bine_message());
+    return 1;
 }
 
 int main(int argc, char **argv)
@@ -296,14 +322,12 @@ int main(int argc, char **argv)
 
     gtk_init();
     build_window(&d);
-    if (start_scripts(&d, argc, argv) != BINE_OK) {
-        fprintf(stderr, "dialog: %s\n", bine_message());
-        return 1;
-    }
+    if (start_scripts(&d, argc, argv) != BINE_OK)
+        return complain();
     while (!d.closed)
         g_main_context_iteration(NULL, TRUE);
     if (end_scripts(&d) != BINE_OK)
-        return 1;
+        return complain();
     gtk_window_destroy(GTK_WINDOW(d.window));
     return 0;
 }

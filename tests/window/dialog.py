@@ -20,7 +20,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
         self.server.answers.wait()
-        page = b"<html><head><title>Fog on the hills</title></head></html>"
+        page = b"<html><head><title>Fog on the hills, sun by noon</title></head></html>"
         self.send_response(200)
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
@@ -199,7 +199,7 @@ def test_a_page_is_fetched_while_a_question_is_open():
         wait_until(lambda: person.bar() >= first + 5, "a bar that moves while the server takes its time")
         before = person.headline()
         server.answers.set()
-        program.line("^news: Fog on the hills$")
+        program.line("^news: Fog on the hills, sun by noon$")
         wait_until(lambda: person.headline() != before, "the page's title in the window")
         person.type("Ada")
         program.line("^name: Ada$")
