@@ -128,18 +128,37 @@ TEST(it_runs_on_a_context_that_is_not_the_default)
     g_main_context_unref(context);
 }
 
-TEST(an_idle_runtime_does_not_wake_the_loop)
+/* How often the loop waits in `ms` in which nothing happens. */
+static int polls_in(guint ms)
 {
     bool over = false;
 
+    in_loop_after(ms, set_flag, &over);
+    polls = 0;
+    while (!over)
+        g_main_context_iteration(context, TRUE);
+    return polls;
+}
+
+TEST(an_idle_runtime_does_not_wake_the_loop)
+{
     open_on(g_main_context_default());
     start_script(rt, "import host\nhost.door_opens()");
     turn_until_idle();
-    polls = 0;
-    in_loop_after(50, set_flag, &over);
-    while (!over)
+    CHECK_EQ(polls_in(50), 1);
+    open_door(NULL);
+    turn_until_ended();
+    close_all();
+}
+
+TEST(a_sleep_that_is_over_does_not_wake_the_loop_again)
+{
+    open_on(g_main_context_default());
+    start_script(rt, "import bine, host\nbine.sleep(0.001)\nhost.door_opens()");
+    while (door == NULL)
         g_main_context_iteration(context, TRUE);
-    CHECK_EQ(polls, 1);
+    turn_until_idle();
+    CHECK_EQ(polls_in(50), 1);
     open_door(NULL);
     turn_until_ended();
     close_all();
@@ -325,18 +344,25 @@ TEST(scripts_go_on_in_a_nested_loop)
 
 static int polls_inside;
 
-/* A loop in a host function: so inside a tick. */
+static void do_nothing(bine *runtime, void *user)
+{
+    (void)runtime;
+    (void)user;
+}
+
+static void post_nothing(void *user)
+{
+    (void)user;
+    CHECK_OK(bine_post(rt, do_nothing, NULL, NULL));
+}
+
+/* A loop in a host function, so inside a tick, when a turn is wanted. */
 static int nest(bine_call *call, void *user)
 {
-    bool over = false;
-
     (void)call;
     (void)user;
-    in_loop_after(50, set_flag, &over);
-    polls = 0;
-    while (!over)
-        g_main_context_iteration(context, TRUE);
-    polls_inside = polls;
+    in_thread(post_nothing, NULL);
+    polls_inside = polls_in(50);
     return BINE_OK;
 }
 
