@@ -6,8 +6,9 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc g++ libc6-dev cmake ninja-build pkg-config python3 libpython3-dev libuv1-dev
+    libglib2.0-dev libgtk-4-dev
     libsqlite3-dev libpng-dev gdb valgrind python3-greenlet python3-twisted python3-coverage
-    libpython3.11-testsuite libglib2.0-dev libgtk-4-dev xvfb xdotool)
+    libpython3.11-testsuite)
 for preset in "$@"; do
     [ "$preset" = clang ] && packages+=(clang)
 done
