@@ -127,6 +127,8 @@ static int check_choices(bine_call *call, const bine_value *choices)
 {
     size_t count = bine_value_count(choices);
 
+    if (choices == NULL)
+        return BINE_ETYPE; /* one is no data at all; the script is told which type it has */
     if (count == 0)
         return bine_fail(call, "ValueError", "choose() without a choice");
     for (size_t i = 0; i < count; i++) {

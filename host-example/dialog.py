@@ -1,5 +1,5 @@
-"""Three scripts of one window: a conversation, a progress bar, a page from a server. Each is plain Python that
-waits where it stands, and none keeps the window or the others from going on."""
+"""Three scripts of one window: a conversation, a progress bar, a page from a server. Each is plain Python
+that waits where it stands, and none keeps the window or the others from going on."""
 import errno
 import os
 import re

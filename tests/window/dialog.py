@@ -1,4 +1,4 @@
-"""host-example/dialog in a real window: what the scripts receive from a person, from the clock and from a server.
+"""host-example/dialog in a real window: what the scripts receive from a person and from a server.
 
 Run by CTest: dialog.py PROGRAM CASE.
 """
@@ -124,7 +124,8 @@ class Person:
         """The pixels where the news stand."""
         picture = self.display.picture()
         x, y, width, _ = self.geometry
-        return [picture.at(column, row) for row in range(y + 60, y + 100) for column in range(x + 10, x + width - 10)]
+        columns = range(x + 10, x + width - 10)
+        return [picture.at(column, row) for row in range(y + 60, y + 100) for column in columns]
 
     def close(self):
         """Closes the window; all that the program has said, when it has ended well."""
