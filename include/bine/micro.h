@@ -95,6 +95,24 @@ BINE_API void bine_micro_release(bine_micro *micro);
 BINE_API int bine_yield(void);
 BINE_API int bine_sleep(int64_t ns);
 
+/* The same by real time, whatever the host does to game time. */
+BINE_API int bine_sleep_real(int64_t ns);
+
+/* Suspends until the next frame begins: with the next bine_tick(), or, where turns are given by bine_run(),
+ * on a loop of libuv's or on demand, 1/60 s after the last frame. Errors as above. Thread: micro. */
+BINE_API int bine_next_frame(void);
+
+/* Suspends until `fd` is ready for one of `events` (BINE_READABLE, BINE_WRITABLE), at most `timeout_ns` of
+ * real time (negative: without limit). Returns for which, as bits. `fd` must stay open meanwhile. BINE_EIO:
+ * the system cannot watch it (a regular file, or none that is open; bine_message() says more).
+ * BINE_ETIMEDOUT; BINE_EMICRO; BINE_EBUSY; BINE_ECANCELED; BINE_ENOMEM; BINE_EINVAL: no events. Thread:
+ * micro. */
+BINE_API int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns);
+
+/* Ctrl-C for one: raises KeyboardInterrupt where it waits, or at its next wait. bine_interrupt() chooses by
+ * itself. No effect on one that is done. BINE_EINVAL: NULL. BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_micro_interrupt(bine_micro *micro);
+
 /* Clean-up that must not be cut short: until the matching bine_shield_end(), but at most for `ns`, a
  * cancel or the end of the runtime neither ends nor refuses the waits of the running micro-thread; what
  * comes meanwhile is raised afterwards. They nest. BINE_EMICRO; BINE_EINVAL: ns is negative; BINE_ENOMEM.

@@ -200,6 +200,19 @@ void bine__micro_take_error(bine_micro *self)
         older->newer = newer;
 }
 
+int bine__throw_interrupt(bine_micro *micro)
+{
+    PyObject *interrupt = PyObject_CallNoArgs(PyExc_KeyboardInterrupt);
+
+    if (interrupt == NULL) {
+        PyErr_Clear();
+        return -1;
+    }
+    Py_XSETREF(micro->thrown, interrupt);
+    bine__micro_interrupt(&micro->core, BINE__THROW);
+    return 0;
+}
+
 /* Ctrl-C met whichever micro-thread was running; it is meant for the main script. */
 static bool pass_on_interrupt(bine_micro *self)
 {
@@ -210,13 +223,7 @@ static bool pass_on_interrupt(bine_micro *self)
         return false;
     if (self->joiners.first != NULL || (self->core.is_child && !self->core.scope->passes_on))
         return false; /* it takes its way through the joiners, or the with block of its scope */
-    Py_XSETREF(main_micro->thrown, PyObject_CallNoArgs(PyExc_KeyboardInterrupt));
-    if (main_micro->thrown == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    bine__micro_interrupt(main_core, BINE__THROW);
-    return true;
+    return bine__throw_interrupt(main_micro) == 0;
 }
 
 void bine__block_enter(bine__block *block, bine_micro *micro)

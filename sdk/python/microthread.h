@@ -76,6 +76,9 @@ static inline bine_micro *bine__of_core(bine__micro *core)
     return (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
 }
 
+/* Raises KeyboardInterrupt where it waits, once. 0, or -1 when out of memory. */
+int bine__throw_interrupt(bine_micro *micro);
+
 void bine__block_enter(bine__block *block, bine_micro *micro);
 void bine__block_leave(bine__block *block);
 

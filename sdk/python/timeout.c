@@ -75,7 +75,7 @@ static void leave(bine__block *block)
 
     if (self->due)
         unmake_due(self);
-    bine__timer_stop(&block->micro->core.rt->timers, &self->timer);
+    bine__timer_stop(&self->timer);
     bine__block_leave(block);
     Py_DECREF(self);
 }
