@@ -378,18 +378,6 @@ static PyObject *face_next(pipe_object *self)
     return object;
 }
 
-static PyObject *raise_empty(void)
-{
-    PyObject *module = PyImport_ImportModule("_queue"); /* where module queue has it from */
-    PyObject *class = module == NULL ? NULL : PyObject_GetAttrString(module, "Empty");
-
-    if (class != NULL)
-        PyErr_SetNone(class);
-    Py_XDECREF(class);
-    Py_XDECREF(module);
-    return NULL;
-}
-
 /* The one argument `fallback` (borrowed), NULL without one. */
 static int default_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **fallback)
 {
@@ -428,7 +416,7 @@ static PyObject *face_try_get(pipe_object *self, PyObject *const *args, Py_ssize
         return raise_end(self->pipe);
     if (status != BINE_EAGAIN)
         return raise_refusal(status, "get");
-    return fallback != NULL ? Py_NewRef(fallback) : raise_empty();
+    return fallback != NULL ? Py_NewRef(fallback) : bine__raise_empty();
 }
 
 /* ---- closing ---- */

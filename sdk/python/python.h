@@ -67,6 +67,9 @@ PyObject *bine__get_item(PyObject *dict, const char *key);
 /* A module that has been imported (borrowed), or NULL: likewise. */
 PyObject *bine__imported(const char *name);
 
+/* Raises class `name` of a module that is imported when it comes to that. Returns NULL. */
+PyObject *bine__raise_from(const char *module, const char *name);
+
 /* Takes the exception that is set (normalized, with its traceback); never NULL. */
 PyObject *bine__take_exception(void);
 /* Raises it again; the reference is taken. */
@@ -116,6 +119,11 @@ int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
 PyObject *bine__value_object(bine_value *value);
 /* As bine_value_from_object(), on whatever thread has the GIL. */
 bine_value *bine__value_holding(bine *rt, PyObject *object);
+
+/* ---- queue.c ---- */
+
+/* Raises queue.Empty. Returns NULL. */
+PyObject *bine__raise_empty(void);
 
 /* ---- smallstack.c ---- */
 
