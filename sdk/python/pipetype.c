@@ -378,31 +378,14 @@ static PyObject *face_next(pipe_object *self)
     return object;
 }
 
-/* The one argument `fallback` (borrowed), NULL without one. */
-static int default_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **fallback)
-{
-    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-
-    *fallback = nargs + named == 1 ? args[0] : NULL;
-    if (nargs + named > 1) {
-        PyErr_Format(PyExc_TypeError, "try_get() takes at most 1 argument (%zd given)", nargs + named);
-        return -1;
-    }
-    if (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "default") != 0) {
-        PyErr_Format(PyExc_TypeError, "try_get() got an unexpected keyword argument '%U'",
-                     PyTuple_GET_ITEM(kwnames, 0));
-        return -1;
-    }
-    return 0;
-}
-
 static PyObject *face_try_get(pipe_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *fallback;
+    static const char *const names[] = {"default"};
+    PyObject *fallback = NULL;
     bine__item item;
     int status;
 
-    if (default_argument(args, nargs, kwnames, &fallback) != 0)
+    if (bine__arguments("try_get", names, 1, args, nargs, kwnames, &fallback) != 0)
         return NULL;
     if (!self->reads)
         return raise_without_reader(self);
