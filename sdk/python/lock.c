@@ -128,16 +128,6 @@ static PyObject *lock_repr(lock_object *self)
                                 Py_TYPE(self)->tp_name, (void *)self);
 }
 
-static void lock_dealloc(lock_object *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    if (self->weakrefs != NULL)
-        PyObject_ClearWeakRefs((PyObject *)self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 #define ACQUIRE_DOC(what)                                                                             \
     PyDoc_STR("acquire($self, /, blocking=True, timeout=-1)\n--\n\n"                                  \
               "Take the lock, waiting until it is free; True. " what "With blocking=False, or when\n" \
@@ -181,7 +171,7 @@ static PyType_Slot lock_slots[] = {
                        "One at a time, micro-threads and OS threads alike, in the order they came. It is\n"
                        "threading.Lock too.")},
     {Py_tp_new, bine__new_plain},
-    {Py_tp_dealloc, lock_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, lock_repr},
     {Py_tp_methods, lock_methods},
     {Py_tp_members, lock_members},
@@ -325,7 +315,7 @@ static PyType_Slot rlock_slots[] = {
          "A Lock that its micro-thread or OS thread may take again, and must free as often. It is\n"
          "threading.RLock too.")},
     {Py_tp_new, rlock_new},
-    {Py_tp_dealloc, lock_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, rlock_repr},
     {Py_tp_methods, rlock_methods},
     {Py_tp_members, lock_members},

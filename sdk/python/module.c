@@ -243,6 +243,16 @@ PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return type->tp_alloc(type, 0);
 }
 
+void bine__dealloc_plain(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    if (PyType_SUPPORTS_WEAKREFS(type))
+        PyObject_ClearWeakRefs(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
 static void do_nothing(bine *rt, void *user)
 {
     (void)rt;

@@ -179,6 +179,8 @@ int bine__add_type_only(bine__python *py, PyType_Spec *spec);
 
 /* tp_new of a type that takes no arguments; a subclass's __init__ may. */
 PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+/* tp_dealloc of a type whose objects own nothing, and are none of the collector's. */
+void bine__dealloc_plain(PyObject *self);
 
 /* ---- identity.c ---- */
 

@@ -145,22 +145,12 @@ static PyMemberDef semaphore_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static void semaphore_dealloc(semaphore_object *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    if (self->weakrefs != NULL)
-        PyObject_ClearWeakRefs((PyObject *)self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR("Semaphore(value=1)\n--\n\n"
                        "`value` at a time, micro-threads and OS threads alike, in the order they came.")},
     {Py_tp_new, semaphore_new},
-    {Py_tp_dealloc, semaphore_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, semaphore_repr},
     {Py_tp_methods, semaphore_methods},
     {Py_tp_members, semaphore_members},
