@@ -61,15 +61,12 @@ static int acquire(lock_object *self, int64_t timeout_ns, bool stubborn)
 /* blocking=True, timeout=-1, by position or name. */
 static int parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *ns)
 {
-    static const char *const names[] = {"blocking", "timeout"};
-    PyObject *given[2] = {0};
-    int blocking = 1;
+    PyObject *timeout;
+    int blocking;
 
-    if (bine__arguments("acquire", names, 2, args, nargs, kwnames, given) != 0)
+    if (bine__acquire_arguments(args, nargs, kwnames, &blocking, &timeout) != 0)
         return -1;
-    if (given[0] != NULL)
-        blocking = PyObject_IsTrue(given[0]);
-    return blocking < 0 ? -1 : bine__lock_timeout(blocking, given[1], ns);
+    return bine__lock_timeout(blocking, timeout, ns);
 }
 
 static PyObject *lock_acquire(lock_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -109,6 +109,11 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
 int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
                            int64_t *out);
 
+/* The arguments blocking=True and `timeout` (borrowed, NULL without one) of acquire(). -1 with an exception
+ * on bad input. */
+int bine__acquire_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int *blocking,
+                            PyObject **timeout);
+
 /* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for
  * a call that must not wait, -1 without a limit. -1 with an exception on bad input. */
 int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);

@@ -32,16 +32,13 @@ static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 
 static int parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *ns)
 {
-    static const char *const names[] = {"blocking", "timeout"};
-    PyObject *given[2] = {0};
-    int blocking = 1;
+    PyObject *timeout;
+    int blocking;
 
     *ns = -1;
-    if (bine__arguments("acquire", names, 2, args, nargs, kwnames, given) != 0)
+    if (bine__acquire_arguments(args, nargs, kwnames, &blocking, &timeout) != 0)
         return -1;
-    if (given[0] != NULL)
-        blocking = PyObject_IsTrue(given[0]);
-    if (blocking < 0 || (given[1] != NULL && bine__seconds(given[1], "timeout", true, ns) != 0))
+    if (timeout != NULL && bine__seconds(timeout, "timeout", true, ns) != 0)
         return -1;
     if (!blocking && *ns >= 0) {
         PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
