@@ -189,16 +189,30 @@ static bool is_owned(const lock_object *self)
     return self->owner != 0 && self->owner == bine__who();
 }
 
+/* As acquire(), or once more when it is ours already. */
+static int acquire_again(lock_object *self, int64_t timeout_ns)
+{
+    if (!is_owned(self))
+        return acquire(self, timeout_ns, false);
+    self->count++;
+    return BINE_OK;
+}
+
+/* Undoes one of those. It is ours. */
+static void release_once(lock_object *self)
+{
+    self->count--;
+    if (self->count == 0)
+        hand_over(self);
+}
+
 static PyObject *rlock_acquire(lock_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t ns = -1;
 
     if ((nargs > 0 || kwnames != NULL) && parse(args, nargs, kwnames, &ns) != 0)
         return NULL;
-    if (!is_owned(self))
-        return bine__line_outcome(acquire(self, ns, false));
-    self->count++;
-    Py_RETURN_TRUE;
+    return bine__line_outcome(acquire_again(self, ns));
 }
 
 static PyObject *not_owned(void)
@@ -212,9 +226,7 @@ static PyObject *rlock_release(lock_object *self, PyObject *unused)
     (void)unused;
     if (!is_owned(self))
         return not_owned();
-    self->count--;
-    if (self->count == 0)
-        hand_over(self);
+    release_once(self);
     Py_RETURN_NONE;
 }
 
@@ -371,21 +383,12 @@ PyObject *bine__lock_describe(PyObject *lock)
 
 int bine__rlock_acquire(PyObject *lock)
 {
-    lock_object *self = (lock_object *)lock;
-
-    if (!is_owned(self))
-        return acquire(self, -1, false) == BINE_OK ? 0 : -1;
-    self->count++;
-    return 0;
+    return acquire_again((lock_object *)lock, -1) == BINE_OK ? 0 : -1;
 }
 
 void bine__rlock_release(PyObject *lock)
 {
-    lock_object *self = (lock_object *)lock;
-
-    self->count--;
-    if (self->count == 0)
-        hand_over(self);
+    release_once((lock_object *)lock);
 }
 
 PyObject *bine__lock_release(PyObject *lock)
