@@ -96,7 +96,7 @@ PyObject *bine__raise_empty(void)
     return NULL;
 }
 
-/* block=True, timeout=None behind `skip` arguments: nanoseconds, 0 for no wait. */
+/* block=True, timeout=None: nanoseconds, 0 for no wait, -1 without a limit. */
 static int parse_wait(PyObject *block, PyObject *timeout, int64_t *ns)
 {
     int blocks = block == NULL ? 1 : PyObject_IsTrue(block);

@@ -36,13 +36,6 @@ def lines(file, name, count=3):
         bine.pause()
 
 
-def whole(text, *names):
-    """Whether each name's lines stand together."""
-    order = [line.split()[0] for line in text.splitlines()]
-    return sorted(order) == order or all(order[order.index(n):order.index(n) + order.count(n)].count(n) == order.count(n)
-                                         for n in names)
-
-
 def test_two_blocks_do_not_mix():
     file = io.StringIO()
 
