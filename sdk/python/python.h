@@ -118,6 +118,16 @@ int bine__acquire_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *k
  * a call that must not wait, -1 without a limit. -1 with an exception on bad input. */
 int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
 
+/* A new tuple of `count` objects, or NULL with an exception. */
+static inline PyObject *bine__tuple_of(PyObject *const *items, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+
+    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(items[i]));
+    return tuple;
+}
+
 /* ---- convert.c ---- */
 
 /* The object that a value of kind BINE_OBJECT holds (borrowed), or NULL. */
