@@ -43,7 +43,7 @@ static int hub_traverse(pipe_hub *self, visitproc visit, void *arg)
     if (!is_whole(self))
         return 0;
     for (size_t i = 0; i < p->ring.count; i++)
-        Py_VISIT((PyObject *)bine__item_object(p->ring.slots[(p->ring.head + i) & (p->ring.size - 1)]));
+        Py_VISIT((PyObject *)bine__item_object(*bine__ring_at(&p->ring, i)));
     if (p->last.value != NULL && bine__value_unshared(p->last.value))
         Py_VISIT(bine__value_object(p->last.value));
     return 0;
