@@ -10,6 +10,7 @@ import traceback
 
 import bine
 import host
+from runners import raised
 
 
 class Slow(io.StringIO):
@@ -20,14 +21,6 @@ class Slow(io.StringIO):
             super().write(text[at:at + 5])
             bine.pause()
         return len(text)
-
-
-def raised(function, *args):
-    try:
-        function(*args)
-    except BaseException as error:
-        return error
-    raise AssertionError("nothing was raised")
 
 
 def lines(file, name, count=3):
@@ -199,7 +192,7 @@ def test_an_error_in_the_block_lets_the_others_write():
     def fail():
         with bine.exclusive(file):
             raise ValueError
-    raised(fail)
+    assert type(raised(fail)) is ValueError
     bine.spawn(file.write, "x").join(1)
     assert file.getvalue() == "x"
 
