@@ -125,21 +125,25 @@ static PyObject *describe_all(bine *rt)
 
 /* ---- who may end a wait ---- */
 
-bool bine__other_threads_exist(void)
-{
-    PyThreadState *first = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-
-    return first != NULL && PyThreadState_Next(first) != NULL;
-}
-
-bool bine__other_threads_act(void)
+/* The threads that have to do with the interpreter, this one among them. */
+static size_t count_threads(void)
 {
     size_t count = 0;
 
     for (PyThreadState *t = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); t != NULL;
          t = PyThreadState_Next(t))
         count++;
-    return count > 1 + bine__line_listeners();
+    return count;
+}
+
+bool bine__other_threads_exist(void)
+{
+    return count_threads() > 1;
+}
+
+bool bine__other_threads_act(void)
+{
+    return count_threads() > 1 + bine__line_listeners();
 }
 
 /* Whether a script has set a handler, other than Python's own and ours for Ctrl-C, which would end all. */

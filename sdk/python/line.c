@@ -44,15 +44,6 @@ static void unlink_ticket(bine__ticket *t)
     t->line = NULL;
 }
 
-size_t bine__line_count(const bine__line *line)
-{
-    size_t count = 0;
-
-    for (const bine__ticket *t = line->first; t != NULL; t = t->next)
-        count++;
-    return count;
-}
-
 void bine__line_move(bine__line *to, bine__line *from)
 {
     while (from->first != NULL) {

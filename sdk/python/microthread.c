@@ -9,19 +9,23 @@
 
 /* ---- running ---- */
 
+PyObject *bine__name_of(PyObject *function, const char *attribute)
+{
+    PyObject *name = PyObject_GetAttrString(function, attribute);
+
+    if (name != NULL && PyUnicode_Check(name))
+        return name;
+    PyErr_Clear();
+    Py_XDECREF(name);
+    return PyUnicode_FromString(Py_TYPE(function)->tp_name);
+}
+
 /* What a name is made from when nobody gave one (new). */
 static PyObject *base_name(PyObject *function)
 {
-    PyObject *base;
-
     if (PyFunction_Check(function))
         return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
-    base = PyObject_GetAttrString(function, "__qualname__");
-    if (base != NULL && PyUnicode_Check(base))
-        return base;
-    PyErr_Clear();
-    Py_XDECREF(base);
-    return PyUnicode_FromString(Py_TYPE(function)->tp_name);
+    return bine__name_of(function, "__qualname__");
 }
 
 /* The decimal context is one mutable object inside contextvars: a copied context would share it.
@@ -461,11 +465,9 @@ bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args,
         self->extra->kwnames = Py_NewRef(kwnames);
     }
     if (nargs + named > 1) {
-        self->args = PyTuple_New(nargs - 1 + named);
+        self->args = bine__tuple_of(args + 1, nargs - 1 + named);
         if (self->args == NULL)
             return give_up(self);
-        for (Py_ssize_t i = 1; i < nargs + named; i++)
-            PyTuple_SET_ITEM(self->args, i - 1, Py_NewRef(args[i]));
     }
     return launch(rt, self, scope) ? self : give_up(self);
 }

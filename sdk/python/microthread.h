@@ -110,6 +110,9 @@ bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args,
 /* Spawns function(*args) (both borrowed; args may be NULL) under `name` (taken, may be NULL). New. */
 bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *name);
 
+/* `attribute` of the function if it is a str, else the name of its type: new, or NULL with an exception. */
+PyObject *bine__name_of(PyObject *function, const char *attribute);
+
 /* Its name: new, never NULL but with an exception. */
 PyObject *bine__micro_name(bine_micro *micro);
 

@@ -162,14 +162,12 @@ static PyObject *py_setrecursionlimit(PyObject *module, PyObject *limit)
 
 static PyObject *py_parallel(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *functions = PyTuple_New(nargs);
+    PyObject *functions = bine__tuple_of(args, nargs);
     PyObject *results;
 
     (void)module;
     if (functions == NULL)
         return NULL;
-    for (Py_ssize_t i = 0; i < nargs; i++)
-        PyTuple_SET_ITEM(functions, i, Py_NewRef(args[i]));
     results = bine__library_call("parallel", "parallel", &functions, 1, NULL);
     Py_DECREF(functions);
     return results;
@@ -342,6 +340,16 @@ PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     return type->tp_alloc(type, 0);
+}
+
+void bine__dealloc_plain(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    if (PyType_SUPPORTS_WEAKREFS(type))
+        PyObject_ClearWeakRefs(self);
+    type->tp_free(self);
+    Py_DECREF(type);
 }
 
 static void do_nothing(bine *rt, void *user)
