@@ -139,7 +139,11 @@ static canvas_rect reached(const canvas *c, double left, double top, double righ
 /* 1 inside, 0 outside, in between along an edge that is `soft` wide. */
 static double cover(double radius, double distance, double soft)
 {
-    return fmin(1.0, fmax(0.0, (radius - distance) / soft + 0.5));
+    double share = (radius - distance) / soft + 0.5;
+
+    if (share <= 0.0)
+        return 0.0;
+    return share < 1.0 ? share : 1.0;
 }
 
 /* Paints where cover() of some shape says so. */
@@ -194,7 +198,7 @@ void canvas_ring(canvas *c, double x, double y, double radius, double width, uin
 static double line_distance(double px, double py, double x1, double y1, double dx, double dy)
 {
     double along = ((px - x1) * dx + (py - y1) * dy) / fmax(dx * dx + dy * dy, 1e-9);
-    double t = fmin(1.0, fmax(0.0, along));
+    double t = along < 0.0 ? 0.0 : along < 1.0 ? along : 1.0;
     double ex = px - x1 - t * dx;
     double ey = py - y1 - t * dy;
 

@@ -10,10 +10,13 @@ enum {
     MARGIN = 16,
     PADDING = 14,
     LINE = CANVAS_LETTER_HEIGHT + 4,
+    GAP = LINE / 2,
     COLUMNS = 60, /* letters in a line */
     TEXT_WIDTH = COLUMNS * CANVAS_LETTER_WIDTH,
     WIDTH = TEXT_WIDTH + 2 * PADDING,
-    LINES_OF_FRAME = 2, /* where, and the source */
+    LINES_OF_HEAD = 2,                                /* its name, and what it waits for */
+    LINES_OF_FRAME = 2,                               /* where, and the source */
+    LINES_LEAST = LINES_OF_HEAD + 1 + LINES_OF_FRAME, /* of one that is cut */
     LINE_MOST = 256
 };
 
@@ -120,11 +123,10 @@ void panel_print(const panel *p, FILE *stream)
 
 /* --- painting ---------------------------------------------------------------------------- */
 
-/* Where the next line goes, and how many there is room for. */
+/* Where the next line goes, and where the last one must end. */
 typedef struct page {
     canvas *canvas;
-    int x, y;
-    size_t room;
+    int x, y, bottom;
 } page;
 
 /* Cut to `columns`, with an ellipsis. */
@@ -141,8 +143,6 @@ static void put_text(const page *g, int column, int columns, uint32_t colour, co
 static void next_line(page *g)
 {
     g->y += LINE;
-    if (g->room > 0)
-        g->room--;
 }
 
 /* The function on the left, the line's number on the right, its text below. */
@@ -163,12 +163,16 @@ static void paint_frame(page *g, const bine_frame *frame, bool innermost)
     next_line(g);
 }
 
-/* As many as there is room for; of those, the innermost. */
-static void paint_micro(page *g, const seen *s)
+static int lines_of(const seen *s)
 {
-    size_t count = s->stack->frame_count;
-    size_t room = g->room > 3 ? (g->room - 3) / LINES_OF_FRAME : 0;
-    size_t left_out = count > room ? count - room : 0;
+    return LINES_OF_HEAD + LINES_OF_FRAME * (int)s->stack->frame_count;
+}
+
+/* In so many lines; when they are too few, the innermost calls. */
+static void paint_micro(page *g, const seen *s, int lines)
+{
+    int count = (int)s->stack->frame_count;
+    int left_out = lines_of(s) <= lines ? 0 : count - (lines - LINES_OF_HEAD - 1) / LINES_OF_FRAME;
     char text[LINE_MOST];
 
     put_text(g, 0, COLUMNS, SUN, s->name);
@@ -177,32 +181,39 @@ static void paint_micro(page *g, const seen *s)
     put_text(g, 1, COLUMNS - 1, INK_DIM, text);
     next_line(g);
     if (left_out > 0) {
-        snprintf(text, sizeof text, "... %zu outer calls", left_out);
+        snprintf(text, sizeof text, "... %d outer calls", left_out);
         put_text(g, 1, COLUMNS - 1, INK_DIM, text);
         next_line(g);
     }
-    for (size_t i = left_out; i < count; i++)
+    for (int i = left_out; i < count; i++)
         paint_frame(g, &s->stack->frames[i], i + 1 == count);
 }
 
-/* Lines that all of it takes. */
-static size_t lines_of(const panel *p)
+/* What those behind need to show their innermost call each. */
+static int lines_behind(const panel *p, size_t index)
 {
-    size_t lines = 3;
+    int lines = 0;
 
-    for (size_t i = 0; i < p->count; i++)
-        lines += 3 + LINES_OF_FRAME * p->micros[i].stack->frame_count;
-    return p->count > 0 ? lines : lines + 1;
+    for (size_t i = index + 1; i < p->count; i++)
+        lines += lines_of(&p->micros[i]) < LINES_LEAST ? lines_of(&p->micros[i]) + 1 : LINES_LEAST + 1;
+    return lines;
 }
 
+/* A deep stack leaves half of the room to those behind. Who is left out is counted. */
 static void paint_micros(page *g, const panel *p)
 {
     size_t shown = 0;
     char text[LINE_MOST];
 
-    for (; shown < p->count && g->room >= 6; shown++) {
-        paint_micro(g, &p->micros[shown]);
-        g->y += LINE / 2;
+    for (; shown < p->count; shown++) {
+        int room = (g->bottom - g->y) / LINE;
+        int kept = lines_behind(p, shown);
+        int lines = room - (kept < room / 2 ? kept : room / 2);
+
+        if (lines_of(&p->micros[shown]) > lines && lines < LINES_LEAST)
+            break;
+        paint_micro(g, &p->micros[shown], lines);
+        g->y += GAP;
     }
     if (p->count == 0)
         snprintf(text, sizeof text, "Its script has ended.");
@@ -212,14 +223,24 @@ static void paint_micros(page *g, const panel *p)
         put_text(g, 0, COLUMNS, INK_DIM, text);
 }
 
+/* How high all of it is, in pixels. */
+static int height_of(const panel *p)
+{
+    int lines = p->count > 0 ? 1 : 2;
+
+    for (size_t i = 0; i < p->count; i++)
+        lines += lines_of(&p->micros[i]);
+    return lines * LINE + (int)p->count * GAP + 2 * PADDING;
+}
+
 void panel_paint(const panel *p, canvas *c, int width, int height, double x, const char *title,
                  const char *subtitle)
 {
     int most = height - 2 * MARGIN;
-    int wanted = (int)lines_of(p) * LINE + 2 * PADDING;
+    int wanted = height_of(p);
     int tall = wanted < most ? wanted : most;
     int left = x < width / 2.0 ? width - WIDTH - MARGIN : MARGIN;
-    page g = {c, left + PADDING, MARGIN + PADDING, (size_t)((tall - 2 * PADDING) / LINE)};
+    page g = {c, left + PADDING, MARGIN + PADDING, MARGIN + tall - PADDING};
 
     canvas_box(c, left + 4, MARGIN + 5, WIDTH, tall, SHADOW, 0.35);
     canvas_box(c, left, MARGIN, WIDTH, tall, PANEL, 0.93);
@@ -228,6 +249,6 @@ void panel_paint(const panel *p, canvas *c, int width, int height, double x, con
     put_text(&g, COLUMNS - (int)strlen(subtitle), COLUMNS, INK_DIM, subtitle);
     next_line(&g);
     canvas_box(c, g.x, g.y + 2, TEXT_WIDTH, 1, INK_DIM, 0.5);
-    g.y += LINE / 2;
+    g.y += GAP;
     paint_micros(&g, p);
 }

@@ -17,7 +17,7 @@ typedef struct panel panel;
 int panel_look(bine *rt, const void *data, panel **out);
 void panel_free(panel *p); /* NULL is fine */
 
-/* Paints it into the map, `width` times `height` pixels, on the side where (x, y) is not. */
+/* Paints it into the map, `width` times `height` pixels, on the side where `x` is not. */
 void panel_paint(const panel *p, canvas *c, int width, int height, double x, const char *title,
                  const char *subtitle);
 

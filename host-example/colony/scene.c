@@ -12,9 +12,10 @@
 
 enum {
     LEGEND_HEIGHT = 32, /* of scale 1 */
-    NOTHING_SHOWN = -1,
-    WHOLE = 256 /* of light */
+    NOTHING_SHOWN = -1
 };
+
+#define WHOLE 256u /* of light */
 
 #define CLICK_REACH 14.0 /* how far from an agent a click may be off */
 
@@ -42,8 +43,8 @@ static look look_of(const world_agent *a)
 
 /* How much of the light of day there is, and of the fire; 0 to WHOLE. */
 typedef struct light {
-    int red, green, blue;
-    int fire;
+    uint32_t red, green, blue;
+    uint32_t fire;
 } light;
 
 typedef struct place {
@@ -260,8 +261,8 @@ static light light_of(double hour)
     sky_light is = sky(hour);
     double dark = fmin(1.0, fmax(0.0, 1.6 * (1.0 - is.green)));
 
-    return (light){(int)lround(WHOLE * is.red), (int)lround(WHOLE * is.green), (int)lround(WHOLE * is.blue),
-                   (int)lround(WHOLE * dark)};
+    return (light){(uint32_t)lround(WHOLE * is.red), (uint32_t)lround(WHOLE * is.green),
+                   (uint32_t)lround(WHOLE * is.blue), (uint32_t)lround(WHOLE * dark)};
 }
 
 /* How its light falls off; the same for all time. */
@@ -278,9 +279,9 @@ static void measure_fire(scene *s)
     }
 }
 
-static uint8_t shine(uint8_t colour, int day, int fire)
+static uint8_t shine(uint8_t colour, uint32_t light_there)
 {
-    int v = colour * (day + fire) / WHOLE;
+    uint32_t v = colour * light_there / WHOLE;
 
     return (uint8_t)(v < 255 ? v : 255);
 }
@@ -296,15 +297,15 @@ static void shed_light(scene *s, canvas_rect part)
         uint8_t *to = canvas_pixel(s->lit, part.x, y);
 
         for (int x = 0; x < part.width; x++) {
-            int f = fire[x] * l.fire / 255;
+            uint32_t f = fire[x] * l.fire / WHOLE;
 
-            to[3 * x] = shine(from[3 * x], l.red, f);
-            to[3 * x + 1] = shine(from[3 * x + 1], l.green, f * 72 / 100);
-            to[3 * x + 2] = shine(from[3 * x + 2], l.blue, f * 30 / 100);
+            to[3 * x] = shine(from[3 * x], l.red + f);
+            to[3 * x + 1] = shine(from[3 * x + 1], l.green + f * 184 / WHOLE);
+            to[3 * x + 2] = shine(from[3 * x + 2], l.blue + f * 77 / WHOLE);
         }
     }
     canvas_clip(s->lit, part);
-    canvas_disc(s->lit, WORLD_HOME_X, WORLD_HOME_Y, 24.0, 40.0, FIRE, 0.30 * l.fire / WHOLE);
+    canvas_disc(s->lit, WORLD_HOME_X, WORLD_HOME_Y, 24.0, 40.0, FIRE, 0.30 / WHOLE * (double)l.fire);
 }
 
 /* --- what has changed -------------------------------------------------------------------- */

@@ -113,9 +113,11 @@ window_input window_next(window *w)
 
 bool window_is_paced(const window *w)
 {
+    const Uint32 both = SDL_RENDERER_ACCELERATED |
+                        SDL_RENDERER_PRESENTVSYNC; /* without a card it only says so */
     SDL_RendererInfo info;
 
-    return SDL_GetRendererInfo(w->renderer, &info) == 0 && (info.flags & SDL_RENDERER_PRESENTVSYNC) != 0;
+    return SDL_GetRendererInfo(w->renderer, &info) == 0 && (info.flags & both) == both;
 }
 
 static void copy_row(uint32_t *to, const uint8_t *from, int width)
