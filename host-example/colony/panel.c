@@ -134,9 +134,10 @@ static void put_text(const page *g, int column, int columns, uint32_t colour, co
 {
     char cut[COLUMNS + 1];
 
-    snprintf(cut, sizeof cut, "%.*s", columns, text);
-    if (strlen(text) > (size_t)columns && columns >= 3)
-        memcpy(cut + columns - 3, "...", 3);
+    if (strlen(text) > (size_t)columns)
+        snprintf(cut, sizeof cut, "%.*s...", columns - 3, text);
+    else
+        snprintf(cut, sizeof cut, "%s", text);
     canvas_text(g->canvas, g->x + column * CANVAS_LETTER_WIDTH, g->y, 1, colour, cut);
 }
 

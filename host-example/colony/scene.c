@@ -293,7 +293,7 @@ static void shed_light(scene *s, canvas_rect part)
 
     for (int y = part.y; y < part.y + part.height; y++) {
         const uint8_t *from = canvas_pixel(s->stands, part.x, y);
-        const uint8_t *fire = &s->fire[y * s->map.width + part.x];
+        const uint8_t *fire = &s->fire[(size_t)y * (size_t)s->map.width + (size_t)part.x];
         uint8_t *to = canvas_pixel(s->lit, part.x, y);
 
         for (int x = 0; x < part.width; x++) {

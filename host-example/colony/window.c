@@ -130,12 +130,15 @@ int window_show(window *w, const canvas *c)
 {
     void *pixels;
     int pitch;
+    char *row;
 
     if (SDL_LockTexture(w->texture, NULL, &pixels, &pitch) != 0)
         return failed("drawing");
-    for (int y = 0; y < c->height; y++)
-        copy_row((uint32_t *)(void *)((char *)pixels + (ptrdiff_t)y * pitch), canvas_pixel(c, 0, y),
-                 c->width);
+    row = pixels;
+    for (int y = 0; y < c->height; y++) {
+        copy_row((uint32_t *)(void *)row, canvas_pixel(c, 0, y), c->width);
+        row += pitch;
+    }
     SDL_UnlockTexture(w->texture);
     if (SDL_RenderClear(w->renderer) != 0 || SDL_RenderCopy(w->renderer, w->texture, NULL, NULL) != 0)
         return failed("drawing");

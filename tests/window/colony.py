@@ -16,7 +16,7 @@ import tempfile
 
 from xvfb import Display, Program, need, wait_until
 
-COLONY = sys.argv[1]
+COLONY = os.path.abspath(sys.argv[1])
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="bine-window-"))
 WIDTH, HEIGHT, LEGEND = 1200, 707, 32
 PIXELS_PER_FRAME = 0.75  # of one that walks
