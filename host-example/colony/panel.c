@@ -137,7 +137,7 @@ static void put_text(const page *g, int column, int columns, uint32_t colour, co
     if (strlen(text) > (size_t)columns)
         snprintf(cut, sizeof cut, "%.*s...", columns - 3, text);
     else
-        snprintf(cut, sizeof cut, "%s", text);
+        snprintf(cut, sizeof cut, "%.*s", columns, text);
     canvas_text(g->canvas, g->x + column * CANVAS_LETTER_WIDTH, g->y, 1, colour, cut);
 }
 
