@@ -7,7 +7,7 @@
 #ifndef BINE_MICRO_H
 #define BINE_MICRO_H
 
-#include <bine/common.h>
+#include <bine/error.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -86,6 +86,26 @@ BINE_API void *bine_micro_data(const bine_micro *micro);
 
 /* The micro-thread that runs now, NULL outside of any. Borrowed. Thread: any. */
 BINE_API bine_micro *bine_micro_current(void);
+
+/* The micro-threads that live, one after the other, the oldest first: the one after `after`; NULL gives the
+ * first. NULL: there is none, or `after` has ended. Borrowed, valid until the next tick. Thread: owner. */
+BINE_API bine_micro *bine_micro_next(bine *rt, const bine_micro *after);
+
+/* Where a micro-thread stands. Read-only; every pointer lives as long as it. Text is never NULL. */
+typedef struct bine_stack {
+    const bine_frame *frames; /* outermost call first, as in a traceback; C functions have none */
+    size_t frame_count;       /* 0 before its first turn, and when it has ended */
+    const char *waits_for;    /* in words, as in the report of bine_why_idle(); "" when it does not wait */
+    const char *spawn_file;   /* where it was spawned, "" when by the host */
+    int spawn_line;
+} bine_stack;
+
+/* *out (new; bine_stack_free()): where it stands now, copied. It may be waiting, ready or the one that runs.
+ * Looking changes nothing. BINE_EINVAL: a pointer is NULL; BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_micro_stack(bine_micro *micro, bine_stack **out);
+
+/* NULL is fine. Thread: any. */
+BINE_API void bine_stack_free(bine_stack *stack);
 
 /* Lets go of a handle. NULL is fine. Thread: owner. */
 BINE_API void bine_micro_release(bine_micro *micro);

@@ -28,8 +28,7 @@ static PyObject *frame_line(PyFrameObject *frame)
     return line;
 }
 
-/* What it waits for (new), or NULL: for its turn, or with an exception. */
-static PyObject *awaited(const bine__micro *core)
+PyObject *bine__awaited(const bine__micro *core)
 {
     const bine__wait *wait = core->wait;
     PyObject *what;
@@ -48,7 +47,7 @@ static PyObject *awaited(const bine__micro *core)
 static PyObject *headline(bine_micro *micro, const char *said)
 {
     PyObject *name = bine__micro_name(micro);
-    PyObject *what = name == NULL ? NULL : awaited(&micro->core);
+    PyObject *what = name == NULL ? NULL : bine__awaited(&micro->core);
     PyObject *line = NULL;
 
     if (what != NULL)

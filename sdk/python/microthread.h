@@ -122,6 +122,9 @@ PyObject *bine__micro_site(const bine_micro *micro, int *line);
 /* The frames of one that is suspended, outermost first (a new list). */
 PyObject *bine__micro_stack(bine_micro *micro);
 
+/* What it waits for, in words (new), or NULL: for its turn, or with an exception. */
+PyObject *bine__awaited(const bine__micro *core);
+
 /* Waits until it has ended, in whatever way: BINE_OK, or a status with an exception. Its error is nobody's by
  * that. */
 int bine__micro_await_end(bine_micro *micro, int64_t timeout_ns);

@@ -227,6 +227,11 @@ int bine__refuse_waits(void);
 /* After finalisation: type, which outlives it, is as it was. */
 void bine__admit_waits(void);
 
+/* ---- frames.c ---- */
+
+/* Has tracebacks show the lines of scripts that are strings. Exceptions are kept out. */
+void bine__publish_sources(bine__python *py);
+
 /* ---- report.c ---- */
 
 /* A rejection for `exception`, which `holder` is or has: a micro-thread. */
@@ -236,9 +241,6 @@ PyObject *bine__result_exception(const bine__result *r);
 
 /* An exception is set that has no script to go to: logs and clears it. */
 void bine__python_log_exception(bine *rt, const char *where);
-
-/* Has tracebacks show the lines of scripts that are strings. Exceptions are kept out. */
-void bine__publish_sources(bine__python *py);
 
 /* Has `exception` (taken), which ended `micro`, told to the host, at a turn of its own. */
 void bine__report_later(bine *rt, bine_micro *micro, PyObject *exception);
