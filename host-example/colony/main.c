@@ -5,9 +5,11 @@
 #include "game.h"
 #include "meter.h"
 #include "options.h"
+#include "pace.h"
 #include "picture.h"
 #include "scripts.h"
 #include "store.h"
+#include "view.h"
 #include "world.h"
 
 #include <bine/bine.h>
@@ -22,8 +24,7 @@
 
 enum {
     SECOND_NS = 1000000000,
-    BUDGET_NS = 4000000,        /* what scripts may take of a frame's 16.7 ms */
-    BEHIND_MOST_NS = 250000000, /* after a longer hold-up the lost time stays lost */
+    BUDGET_NS = 4000000, /* what scripts may take of a frame's 16.7 ms */
     EXIT_WRONG_OPTION = 2
 };
 
@@ -45,6 +46,7 @@ typedef struct colony {
     game *game;
     scripts *scripts;
     bine *rt;
+    view *view;      /* NULL: no window */
     int64_t game_ns; /* the scripts' clock */
     figures recent;
     figures whole;
@@ -81,14 +83,6 @@ static int64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * SECOND_NS + t.tv_nsec;
-}
-
-static int64_t frames_to_ns(uint64_t frames)
-{
-    uint64_t seconds = frames / WORLD_FRAMES_PER_SECOND;
-    uint64_t rest = frames % WORLD_FRAMES_PER_SECOND;
-
-    return (int64_t)(seconds * SECOND_NS + rest * SECOND_NS / WORLD_FRAMES_PER_SECOND);
 }
 
 /* --- what the runtime asks of its host --------------------------------------------------- */
@@ -197,7 +191,7 @@ static int open_world(colony *c)
 
     if (status != EXIT_SUCCESS)
         return status;
-    c->game_ns = frames_to_ns(c->world->frame);
+    c->game_ns = pace_frames_ns(c->world->frame);
     c->game = game_new(c->world);
     c->scripts = scripts_new(c->world->agent_count);
     return c->game != NULL && c->scripts != NULL ? EXIT_SUCCESS : out_of_memory();
@@ -227,6 +221,17 @@ static int open_runtime(colony *c)
     if (status != BINE_OK)
         return bine_failed("starting the scripts", status);
     return EXIT_SUCCESS;
+}
+
+static int open_view(colony *c)
+{
+    view_config config = {c->world, c->game,          c->rt,           c->options.pace,
+                          c->live,  c->options.quiet, c->options.watch};
+
+    if (!c->options.window)
+        return EXIT_SUCCESS;
+    c->view = view_open(&config);
+    return c->view != NULL ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* --- figures ----------------------------------------------------------------------------- */
@@ -324,7 +329,7 @@ static int run_frame(colony *c)
     int status;
 
     world_step(c->world);
-    c->game_ns = frames_to_ns(c->world->frame);
+    c->game_ns = pace_frames_ns(c->world->frame);
     stepped = now_ns();
     status = bine_tick(c->rt, BUDGET_NS, NULL);
     ticked = now_ns();
@@ -350,25 +355,82 @@ static void wait_until(int64_t when_ns)
         status = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
 }
 
+static bool goes_on(const colony *c, uint64_t frames)
+{
+    return !stop && frames < c->options.frames && scripts_alive(c->scripts) > 0;
+}
+
 static int run_frames(colony *c)
 {
-    int64_t start = now_ns();
-    uint64_t paced = 0; /* frames since `start` */
     uint64_t frames = 0;
     int status = EXIT_SUCCESS;
+    pace p;
 
-    while (status == EXIT_SUCCESS && !stop && frames < c->options.frames && scripts_alive(c->scripts) > 0) {
+    pace_begin(&p, now_ns());
+    while (status == EXIT_SUCCESS && goes_on(c, frames)) {
         status = run_frame(c);
         report(c);
         frames++;
-        paced++;
         if (!c->options.pace)
             continue;
-        if (now_ns() - start - frames_to_ns(paced) > BEHIND_MOST_NS) {
-            start = now_ns();
-            paced = 0;
-        }
-        wait_until(start + frames_to_ns(paced));
+        wait_until(pace_next_ns(&p));
+        pace_due(&p, now_ns());
+    }
+    return status;
+}
+
+/* --- the same with a window: frames as they are due, and a picture of what is between ------ */
+
+/* Without a pace, one for each picture. */
+static int run_due_frames(colony *c, pace *p, uint64_t *frames)
+{
+    int status = EXIT_SUCCESS;
+    bool due = c->options.pace ? pace_due(p, now_ns()) : true;
+
+    while (due && status == EXIT_SUCCESS && goes_on(c, *frames)) {
+        view_step(c->view);
+        status = run_frame(c);
+        report(c);
+        ++*frames;
+        due = c->options.pace && pace_due(p, now_ns());
+    }
+    return status;
+}
+
+static int show(colony *c, const pace *p)
+{
+    double between = c->options.pace ? pace_between(p, now_ns()) : 1.0;
+
+    return view_show(c->view, between) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Where the screen does not set the pace, a picture a frame is enough; where it does, it need not be believed
+ * when it is more than four. */
+static int64_t picture_ns(const colony *c)
+{
+    return view_is_paced(c->view) ? pace_frames_ns(1) / 4 : pace_frames_ns(1);
+}
+
+static int run_window(colony *c)
+{
+    uint64_t frames = 0;
+    int64_t before = now_ns();
+    int status = EXIT_SUCCESS;
+    pace p;
+
+    pace_begin(&p, before);
+    while (status == EXIT_SUCCESS && goes_on(c, frames) && view_listen(c->view)) {
+        int64_t now = now_ns();
+
+        if (view_is_paused(c->view))
+            pace_hold(&p, before, now);
+        else
+            status = run_due_frames(c, &p, &frames);
+        before = now;
+        if (status == EXIT_SUCCESS)
+            status = show(c, &p);
+        if (c->options.pace)
+            wait_until(now + picture_ns(c));
     }
     return status;
 }
@@ -400,10 +462,9 @@ static int run(colony *c)
 {
     int status;
 
-    c->live = !c->options.quiet && isatty(STDOUT_FILENO) != 0;
     figures_begin(&c->recent, c);
     figures_begin(&c->whole, c);
-    status = run_frames(c);
+    status = c->view != NULL ? run_window(c) : run_frames(c);
     sweep_the_rest(c);
     if (c->store != NULL && store_save(c->store, c->world) != STORE_OK)
         status = EXIT_FAILURE;
@@ -434,7 +495,7 @@ static int close_runtime(colony *c)
     status = bine_close(c->rt);
     while (status == BINE_EBUSY && frames < 2 * WORLD_FRAMES_PER_SECOND) {
         frames++;
-        c->game_ns = frames_to_ns(c->world->frame + frames);
+        c->game_ns = pace_frames_ns(c->world->frame + frames);
         bine_tick(c->rt, BUDGET_NS, NULL);
         status = bine_close(c->rt);
     }
@@ -444,8 +505,10 @@ static int close_runtime(colony *c)
 /* While a script lives on, its calls may still come: then the game is not freed. */
 static int close_all(colony *c)
 {
-    int status = close_runtime(c);
+    int status;
 
+    view_close(c->view);
+    status = close_runtime(c);
     if (status == EXIT_SUCCESS) {
         game_free(c->game);
         scripts_free(c->scripts);
@@ -462,12 +525,15 @@ static int colony_main(colony *c)
     int status = find_script(c);
     int closed;
 
+    c->live = !c->options.quiet && isatty(STDOUT_FILENO) != 0;
     if (status == EXIT_SUCCESS)
         status = catch_signals();
     if (status == EXIT_SUCCESS)
         status = open_world(c);
     if (status == EXIT_SUCCESS)
         status = open_runtime(c);
+    if (status == EXIT_SUCCESS)
+        status = open_view(c);
     if (status == EXIT_SUCCESS)
         status = run(c);
     closed = close_all(c);

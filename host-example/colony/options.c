@@ -12,7 +12,7 @@
 #define COLONY_SCRIPT "colony.py"
 #endif
 
-enum { AGENTS, FRAMES, SCRIPT, SEED, SAVE, SAVE_EVERY, PICTURE, NO_PACE, QUIET, HELP };
+enum { AGENTS, FRAMES, SCRIPT, SEED, SAVE, SAVE_EVERY, PICTURE, WINDOW, WATCH, NO_PACE, QUIET, HELP };
 
 static const struct option known[] = {
     {"agents", required_argument, NULL, AGENTS},
@@ -22,6 +22,8 @@ static const struct option known[] = {
     {"save", required_argument, NULL, SAVE},
     {"save-every", required_argument, NULL, SAVE_EVERY},
     {"picture", required_argument, NULL, PICTURE},
+    {"window", no_argument, NULL, WINDOW},
+    {"watch", required_argument, NULL, WATCH},
     {"no-pace", no_argument, NULL, NO_PACE},
     {"quiet", no_argument, NULL, QUIET},
     {"help", no_argument, NULL, HELP},
@@ -40,6 +42,9 @@ static const char usage[] =
     "  --save FILE        save the world in this SQLite file, and go on from the world in it\n"
     "  --save-every N     frames between saves (default 60)\n"
     "  --picture FILE     the PNG to paint in the end (default colony.png)\n"
+    "  --window           show the world in a window. A click on an agent shows the stack of its\n"
+    "                     script, Escape or another click ends that; space pauses, Q ends\n"
+    "  --watch N          with --window: print where agent N is in each picture\n"
     "  --no-pace          do not wait between frames\n"
     "  --quiet            print nothing but errors\n"
     "  --help             print this\n";
@@ -71,10 +76,10 @@ static bool read_text(int which, const char *text, const char **out)
     return true;
 }
 
-static bool read_agents(const char *text, size_t *out)
+static bool read_agents(int which, const char *text, uint64_t low, uint64_t high, size_t *out)
 {
     uint64_t n = 0;
-    bool ok = read_number(AGENTS, text, 1, WORLD_AGENTS_MOST, &n);
+    bool ok = read_number(which, text, low, high, &n);
 
     *out = (size_t)n;
     return ok;
@@ -84,7 +89,9 @@ static bool read_one(int which, const char *text, options *out)
 {
     switch (which) {
     case AGENTS:
-        return read_agents(text, &out->agents);
+        return read_agents(which, text, 1, WORLD_AGENTS_MOST, &out->agents);
+    case WATCH:
+        return read_agents(which, text, 0, WORLD_AGENTS_MOST - 1, &out->watch);
     case FRAMES:
         return read_number(which, text, 0, INT64_MAX, &out->frames);
     case SCRIPT:
@@ -97,6 +104,9 @@ static bool read_one(int which, const char *text, options *out)
         return read_number(which, text, 1, INT64_MAX, &out->save_every);
     case PICTURE:
         return read_text(which, text, &out->picture);
+    case WINDOW:
+        out->window = true;
+        return true;
     case NO_PACE:
         out->pace = false;
         return true;
@@ -118,6 +128,7 @@ options_result options_read(int argc, char **argv, options *out)
                      .save_every = 60,
                      .script = COLONY_SCRIPT,
                      .picture = "colony.png",
+                     .watch = SIZE_MAX,
                      .pace = true};
 
     for (which = getopt_long(argc, argv, "", known, NULL); which != -1;

@@ -16,6 +16,8 @@ typedef struct options {
     const char *script;
     const char *save; /* NULL: the world is not saved */
     const char *picture;
+    size_t watch; /* an agent to print the places of; SIZE_MAX: none */
+    bool window;
     bool pace;
     bool quiet;
 } options;

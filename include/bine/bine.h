@@ -10,6 +10,7 @@
 #include <bine/micro.h>
 #include <bine/scope.h>
 #include <bine/pipe.h>
+#include <bine/reactor.h>
 #include <bine/function.h>
 
 #endif

@@ -70,7 +70,8 @@ enum {
     BINE_EIO = -16,       /* the operating system said no */
     BINE_EAGAIN = -17,    /* a pipe has no room, or nothing in it, right now */
     BINE_EEND = -18,      /* the pipe was closed: nothing more comes */
-    BINE_EPIPE = -19      /* the pipe has no reader left */
+    BINE_EPIPE = -19,     /* the pipe has no reader left */
+    BINE_ENOTSUP = -20    /* not with this kind of loop */
 };
 
 /* The name ("BINE_EBUSY") and the meaning ("not now: ...") of a status code. Static text,

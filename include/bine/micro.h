@@ -7,7 +7,7 @@
 #ifndef BINE_MICRO_H
 #define BINE_MICRO_H
 
-#include <bine/common.h>
+#include <bine/error.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -87,6 +87,26 @@ BINE_API void *bine_micro_data(const bine_micro *micro);
 /* The micro-thread that runs now, NULL outside of any. Borrowed. Thread: any. */
 BINE_API bine_micro *bine_micro_current(void);
 
+/* The micro-threads that live, one after the other, the oldest first: the one after `after`; NULL gives the
+ * first. NULL: there is none, or `after` has ended. Borrowed, valid until the next tick. Thread: owner. */
+BINE_API bine_micro *bine_micro_next(bine *rt, const bine_micro *after);
+
+/* Where a micro-thread stands. Read-only; every pointer lives as long as it. Text is never NULL. */
+typedef struct bine_stack {
+    const bine_frame *frames; /* outermost call first, as in a traceback; C functions have none */
+    size_t frame_count;       /* 0 before its first turn, and when it has ended */
+    const char *waits_for;    /* in words, as in the report of bine_why_idle(); "" when it does not wait */
+    const char *spawn_file;   /* where it was spawned, "" when by the host */
+    int spawn_line;
+} bine_stack;
+
+/* *out (new; bine_stack_free()): where it stands now, copied. It may be waiting, ready or the one that runs.
+ * Looking changes nothing. BINE_EINVAL: a pointer is NULL; BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_micro_stack(bine_micro *micro, bine_stack **out);
+
+/* NULL is fine. Thread: any. */
+BINE_API void bine_stack_free(bine_stack *stack);
+
 /* Lets go of a handle. NULL is fine. Thread: owner. */
 BINE_API void bine_micro_release(bine_micro *micro);
 
@@ -94,6 +114,24 @@ BINE_API void bine_micro_release(bine_micro *micro);
  * ending; BINE_ECANCELED: clean up and return; BINE_ENOMEM. Thread: micro. */
 BINE_API int bine_yield(void);
 BINE_API int bine_sleep(int64_t ns);
+
+/* The same by real time, whatever the host does to game time. */
+BINE_API int bine_sleep_real(int64_t ns);
+
+/* Suspends until the next frame begins: with the next bine_tick(), or, where turns are given by bine_run(),
+ * on a loop of libuv's or on demand, 1/60 s after the last frame. Errors as above. Thread: micro. */
+BINE_API int bine_next_frame(void);
+
+/* Suspends until `fd` is ready for one of `events` (BINE_READABLE, BINE_WRITABLE), at most `timeout_ns` of
+ * real time (negative: without limit). Returns for which, as bits. `fd` must stay open meanwhile. BINE_EIO:
+ * the system cannot watch it (a regular file, or none that is open; bine_message() says more).
+ * BINE_ETIMEDOUT; BINE_EMICRO; BINE_EBUSY; BINE_ECANCELED; BINE_ENOMEM; BINE_EINVAL: no events. Thread:
+ * micro. */
+BINE_API int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns);
+
+/* Ctrl-C for one: raises KeyboardInterrupt where it waits, or at its next wait. bine_interrupt() chooses by
+ * itself. No effect on one that is done. BINE_EINVAL: NULL. BINE_ENOMEM. Thread: owner. */
+BINE_API int bine_micro_interrupt(bine_micro *micro);
 
 /* Clean-up that must not be cut short: until the matching bine_shield_end(), but at most for `ns`, a
  * cancel or the end of the runtime neither ends nor refuses the waits of the running micro-thread; what

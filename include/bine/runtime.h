@@ -21,6 +21,7 @@
 #define BINE_RUNTIME_H
 
 #include <bine/common.h>
+#include <bine/reactor.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,8 +43,11 @@ typedef void (*bine_on_unhandled)(bine *rt, const bine_error *error, void *user)
 /* Called on the owner thread; `line` has no newline and is borrowed for the call. */
 typedef void (*bine_on_log)(bine *rt, bine_log_level level, const char *line, void *user);
 
-/* Nanoseconds on a clock that never goes back. Called on the owner thread. */
+/* Nanoseconds on a clock. Where it goes back it is taken to stand still; where it leaps ahead, that is time
+ * passed. Called on the owner thread. */
 typedef int64_t (*bine_clock)(void *user);
+
+struct uv_loop_s; /* libuv's uv_loop_t */
 
 typedef struct bine_config {
     size_t struct_size; /* set by bine_config_init() */
@@ -52,13 +56,30 @@ typedef struct bine_config {
     bine_on_unhandled on_unhandled;
     /* Where the runtime says what it has to say. NULL: nowhere. */
     bine_on_log on_log;
-    /* The clock of bine.sleep() and of timeouts. A game hands in its game time. */
-    bine_clock clock; /* NULL: CLOCK_MONOTONIC */
-    /* The clock of tick budgets and of bine_tick_info. */
-    bine_clock budget_clock; /* NULL: CLOCK_MONOTONIC */
+    /* What game time is made of, see bine_set_time_scale(): the clock of bine.sleep() and of timeouts. */
+    bine_clock clock; /* NULL: the reactor's, CLOCK_MONOTONIC where that is libuv */
+    /* Real time: tick budgets, bine_tick_info, bine.sleep(real=True), how long a descriptor is waited for,
+     * shields and the grace of bine_shutdown(). */
+    bine_clock budget_clock; /* NULL: as above */
     void *user;              /* handed to the four above; borrowed */
 
     bine_stack_class stack_class;
+
+    /* Whose loop, see docs/guide/loops.md. At most one of the two; neither: a libuv loop of the runtime's
+     * own, for bine_run(), bine_tick(), bine_poll_fd() and guest mode. */
+    struct uv_loop_s *uv_loop;   /* the host's, of this thread: the runtime takes its turns on it by itself,
+                                    when   the host runs it. Borrowed; bine_close() closes the handles it has
+                                    there, which   libuv finishes when the loop is next run */
+    const bine_reactor *reactor; /* the host's of another kind; copied */
+    int64_t turn_ns; /* how long a turn of bine_run(), or on uv_loop, may last before the loop is looked
+                        at again: 5 ms */
+
+    /* The same seed, the same order, the same result, tick by tick: game time moves by bine_step_time() alone
+     * (or as `clock` says), a tick's budget counts a job as 1,000 ns whatever it takes, real time is game
+     * time, and hashes of strings and module random start from the seed. What other threads, descriptors, the
+     * clock or the addresses of objects bring in is not covered. */
+    bool deterministic;
+    uint64_t seed;
 
     /* Python. */
     bool isolated;                /* true: no PYTHON* variables, no user site-packages */
@@ -94,12 +115,17 @@ BINE_API int bine_run_string(bine *rt, const char *source, const char *name, bin
 
 /* What a tick did. */
 typedef struct bine_tick_info {
-    size_t struct_size;   /* set it to sizeof(bine_tick_info) */
-    uint64_t jobs;        /* micro-threads resumed and callbacks run */
-    size_t ready;         /* jobs left for the next tick, in their order */
-    size_t alive;         /* micro-threads that have not ended */
-    int64_t elapsed_ns;   /* how long the tick took, on the budget clock */
-    int64_t next_wake_ns; /* until the next timer is due; -1: no timer; 0: jobs are ready */
+    size_t struct_size; /* set it to sizeof(bine_tick_info) */
+    uint64_t jobs;      /* micro-threads resumed and callbacks run */
+    size_t ready;       /* jobs left for the next tick, in their order */
+    size_t alive;       /* micro-threads that have not ended */
+    int64_t elapsed_ns; /* how long the tick took, on the budget clock */
+    int64_t overrun_ns; /* how far beyond its budget; 0: within, or the budget was negative */
+    int64_t
+        next_wake_ns; /* until a turn is wanted, if nothing comes from outside; -1: none; 0: jobs are ready */
+    int64_t longest_ns;       /* the longest of the jobs */
+    const char *longest_name; /* whose it was: a micro-thread's name, cut at 63 bytes; "" for a callback or
+                                 when no job ran. Valid until the next tick */
 } bine_tick_info;
 
 /* Gives the scripts a turn: takes in what other threads sent and what is due, then runs the
@@ -107,8 +133,9 @@ typedef struct bine_tick_info {
  * least one job runs; a job is not cut short, so a script that does not wait overruns.
  * A negative budget runs just the batch that was ready at the start, however long it takes.
  *
- * Never blocks. `info` may be NULL. BINE_EBUSY: called from inside a tick, or between
- * bine_python_enter() and _leave(). BINE_EINVAL: info->struct_size is not set. Thread: owner. */
+ * A frame begins with it, see bine_next_frame(). Never blocks. `info` may be NULL. BINE_EBUSY: called from
+ * inside a tick, or between bine_python_enter() and _leave(). BINE_EINVAL: info->struct_size is not set.
+ * Thread: owner. */
 BINE_API int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info);
 
 typedef enum bine_run_mode {
@@ -118,8 +145,36 @@ typedef enum bine_run_mode {
 } bine_run_mode;
 
 /* Drives the runtime on its own loop. Returns 0 when all is done, 1 when something lives
- * on (once, no-wait), or an error. BINE_EBUSY: as bine_tick(). BINE_EINVAL: the mode. Thread: owner. */
+ * on (once, no-wait), or an error. Without waiting it is also the turn that a loop of another kind gives, on
+ * demand and not by frames. BINE_EBUSY: as bine_tick(). BINE_EINVAL: the mode. BINE_ENOTSUP: it would have to
+ * wait on a loop that is the host's. Thread: owner. */
 BINE_API int bine_run(bine *rt, bine_run_mode mode);
+
+/* For loops that poll: a descriptor that is readable when the runtime wants a turn, and how long it may be
+ * waited for: 0 not at all, -1 without limit. Ask for the time before every poll; when it is over, or the
+ * descriptor readable, call bine_run(rt, BINE_RUN_NOWAIT) or bine_tick(). Never read from the descriptor. It
+ * changes in the child of a fork. The time is -1 inside a tick, where no turn can be given.
+ * BINE_ENOTSUP: the loop is the host's own. BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
+BINE_API int bine_poll_fd(bine *rt);
+BINE_API int64_t bine_poll_timeout_ns(bine *rt);
+
+/* Guest mode, for loops that cannot wait for a descriptor: a thread of the runtime's waits, and calls
+ * request(user) when a turn is wanted, once until it was given. `request` has bine_run(rt, BINE_RUN_NOWAIT)
+ * or bine_tick() called on the owner thread soon, by whatever posts to the host's loop, and returns: it must
+ * not wait for the owner. When bine_guest_stop() or bine_close() has returned, it is not called any more.
+ * BINE_EINVAL: it is NULL. BINE_EEXIST: it is on. BINE_ENOTSUP: the loop is the host's own. BINE_EBUSY:
+ * inside a tick. BINE_ENOMEM: or no thread is to be had. Thread: owner. */
+typedef void (*bine_request_tick)(void *user);
+BINE_API int bine_guest_start(bine *rt, bine_request_tick request, void *user);
+BINE_API int bine_guest_stop(bine *rt);
+
+/* Game time: config.clock, as fast as the host wants it: 1.0 at first, 0 pauses it, 1e9 at the most. It
+ * steps ahead at once, also when paused. bine.sleep() and timeouts follow it; those of descriptors, shields
+ * and bine_shutdown() do not. bine_time(): ns since bine_open(). BINE_EINVAL: a negative scale or step; a
+ * scale in deterministic mode. Thread: owner. */
+BINE_API int bine_set_time_scale(bine *rt, double scale);
+BINE_API int bine_step_time(bine *rt, int64_t ns);
+BINE_API int64_t bine_time(bine *rt);
 
 /* Has `task` called once, on the owner thread, on the host's stack, in a tick to come. Tasks
  * of one thread keep their order. `release` (may be NULL) frees `user` after the call, or

@@ -11,6 +11,15 @@
 
 static void outermost(void *arg);
 
+/* Somebody wants to know that control has come to rt->current. */
+__attribute__((noinline)) static void switched(bine *rt)
+{
+    if (rt->timing)
+        bine__job_begins(rt, rt->current);
+    if (rt->hooks)
+        bine__python_switched(rt);
+}
+
 /* Leaves the running stack for `to`; returns when somebody switches back. `self` is the one that
  * runs. Inlined by force: a call more shows in the cost of a switch. */
 __attribute__((always_inline)) static inline void switch_to(bine *rt, bine__micro *self, bine__micro *to)
@@ -33,7 +42,7 @@ __attribute__((always_inline)) static inline void switch_to(bine *rt, bine__micr
         memcpy(rt->cxa_globals(), &cxa, sizeof cxa);
     bine__pystate_load(t, &saved, self->recursion_cap);
     if (rt->hooked)
-        bine__python_switched(rt);
+        switched(rt);
 }
 
 /* Gives a micro-thread its stack. False: there is none to be had. */
@@ -87,7 +96,7 @@ static void unlink_living(bine *rt, bine__micro *micro)
     if (rt->main == micro)
         rt->main = NULL;
     if (rt->alive == 0)
-        bine__timer_stop(&rt->timers, &rt->grace); /* nobody is left to be given time */
+        bine__timer_stop(&rt->grace); /* nobody is left to be given time */
 }
 
 /* The outermost C frame of a micro-thread. */
@@ -116,7 +125,7 @@ static void outermost(void *arg)
     self->context = NULL;
     bine__pystate_start(t, &root, &begin);
     if (rt->hooked)
-        bine__python_switched(rt);
+        switched(rt);
 
     bine__python_run(self);
 
@@ -129,6 +138,8 @@ static void outermost(void *arg)
     rt->ending.slot = slot;
     rt->ending.recursion_cap = self->recursion_cap;
     rt->current = &rt->ending;
+    if (rt->timing)
+        bine__job_ends(rt, self);
     bine__python_ended(self); /* `self` may be gone now */
     bine__pystate_clear(t);
 
@@ -249,7 +260,7 @@ static void end_wait(bine__wait *wait, bine__outcome outcome)
 {
     wait->outcome = outcome;
     bine__waiter_unlink(&wait->waiter);
-    bine__timer_stop(&wait->micro->rt->timers, &wait->timer);
+    bine__timer_stop(&wait->timer);
 }
 
 /* One that sees to a signal meanwhile runs anyway, and will look. */
@@ -308,7 +319,7 @@ bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadlin
     wait.micro = self;
     wait.what = what;
     wait.outcome = BINE__WAITING;
-    wait.timer.slot = 0;
+    wait.timer.among = NULL;
     wait.timer.fire = on_deadline;
     if (deadline != BINE__NEVER && bine__timer_set(&rt->timers, &wait.timer, deadline) != 0)
         return BINE__NO_MEMORY;
@@ -360,6 +371,7 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
     micro->wait->outcome = BINE__SIGNALLED;
     micro->wait = NULL;
     bine__queue_push_first(&micro->rt->ready, &micro->job);
+    bine__ask(micro->rt);
 }
 
 void bine__micro_leave(bine__micro *micro)

@@ -2,6 +2,7 @@
 #include "core/runtime.h"
 
 #include "core/pyframe.h"
+#include "reactor/guest.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 _Thread_local bine *bine__here;
@@ -24,6 +24,7 @@ void bine_config_init(bine_config *config)
         .struct_size = sizeof *config,
         .stack_class = BINE_STACK_DEFAULT,
         .isolated = true,
+        .turn_ns = 5000000,
     };
 }
 
@@ -50,33 +51,39 @@ void bine__gil_give(bine *rt)
         PyEval_SaveThread();
 }
 
-static int64_t monotonic(void *user)
+int64_t bine__now(bine *rt)
 {
-    struct timespec t;
-
-    (void)user;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return bine__gametime_read(&rt->game);
 }
 
-int64_t bine__now(const bine *rt)
+int64_t bine__real_now(bine *rt)
 {
-    return rt->config.clock(rt->config.user);
+    return bine__clock_read(&rt->real);
 }
 
-int64_t bine__budget_now(const bine *rt)
+static int64_t after(int64_t now, int64_t ns)
 {
-    return rt->config.budget_clock(rt->config.user);
-}
-
-int64_t bine__deadline(const bine *rt, int64_t ns)
-{
-    int64_t now;
-
-    if (ns < 0)
-        return BINE__NEVER;
-    now = bine__now(rt);
     return now > BINE__NEVER - 1 - ns ? BINE__NEVER - 1 : now + ns;
+}
+
+int64_t bine__deadline(bine *rt, int64_t ns)
+{
+    return ns < 0 ? BINE__NEVER : after(bine__now(rt), ns);
+}
+
+int64_t bine__real_deadline(bine *rt, int64_t ns)
+{
+    if (rt->real_timers == &rt->timers)
+        return bine__deadline(rt, ns);
+    return ns < 0 ? BINE__NEVER : after(bine__real_now(rt), ns);
+}
+
+void bine__ask_between(bine *rt)
+{
+    if (rt->asked || rt->reactor == NULL)
+        return;
+    rt->asked = true;
+    rt->reactor->kind->ask(rt->reactor);
 }
 
 /* ---- starting the interpreter ---- */
@@ -127,6 +134,10 @@ static int start_python(const bine_config *config)
     python.parse_argv = 0;
     python.site_import = config->site_import;
     python.install_signal_handlers = config->install_signal_handlers;
+    if (config->deterministic) {
+        python.use_hash_seed = 1;
+        python.hash_seed = (uint32_t)(config->seed ^ (config->seed >> 32));
+    }
     if (config->executable != NULL)
         status = PyConfig_SetBytesString(&python, &python.executable, config->executable);
     if (!PyStatus_Exception(status))
@@ -208,19 +219,21 @@ static int add_module_paths(const bine_config *config)
 
 /* ---- signals while everything waits ---- */
 
-static void on_signal_byte(int fd, void *user)
+static void on_signal_byte(bine_watch *watch, unsigned events)
 {
-    bine *rt = user;
+    bine *rt = (bine *)(void *)((char *)watch - offsetof(bine, signal_watch));
     char bytes[64];
     ssize_t n;
 
+    (void)events;
     do {
-        n = read(fd, bytes, sizeof bytes);
+        n = read(watch->fd, bytes, sizeof bytes);
         /* A script has named a descriptor of its own for these bytes: it gets them too. */
         if (n > 0 && rt->foreign_wakeup >= 0 && write(rt->foreign_wakeup, bytes, (size_t)n) < 0)
             rt->foreign_wakeup = -1;
     } while (n == (ssize_t)sizeof bytes);
     atomic_store(&rt->interrupted, true);
+    bine__ask(rt);
 }
 
 /* Where Python's signal handlers write their byte; -1: nowhere. Returns what it was before. */
@@ -246,7 +259,7 @@ void bine__signals_attend(bine *rt)
 {
     int before;
 
-    if (rt->signal_pipe[1] < 0)
+    if (rt->signal_pipe[1] < 0 || !rt->config.install_signal_handlers)
         return;
     bine__gil_take(rt);
     before = set_wakeup_fd(rt->signal_pipe[1]);
@@ -267,22 +280,25 @@ void bine__signals_release(bine *rt)
 /* Python's signal handlers only set a flag; the byte they write here ends the loop's wait. */
 static int open_signal_pipe(bine *rt)
 {
+    int status;
+
     if (pipe2(rt->signal_pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
         rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
         return bine__fail(BINE_EIO, "bine_open: no pipe for signals: %s", strerror(errno));
     }
-    rt->signal_watch = bine__reactor_watch(rt->reactor, rt->signal_pipe[0], on_signal_byte, rt);
-    if (rt->signal_watch == NULL)
-        return bine__fail(BINE_ENOMEM, "bine_open: out of memory");
+    rt->signal_watch = (bine_watch){
+        .reactor = rt->reactor, .fd = rt->signal_pipe[0], .ready = on_signal_byte};
+    status = bine__watch_set(&rt->signal_watch, BINE_READABLE);
+    if (status != 0)
+        return bine__fail(status == -ENOMEM ? BINE_ENOMEM : BINE_EIO,
+                          "bine_open: the reactor does not watch a pipe: %s", strerror(-status));
     set_wakeup_fd(rt->signal_pipe[1]);
     return BINE_OK;
 }
 
 static void close_signal_pipe(bine *rt)
 {
-    if (rt->signal_watch != NULL)
-        bine__reactor_unwatch(rt->signal_watch);
-    rt->signal_watch = NULL;
+    bine__watch_set(&rt->signal_watch, 0);
     for (int i = 0; i < 2; i++) {
         if (rt->signal_pipe[i] >= 0)
             close(rt->signal_pipe[i]);
@@ -292,9 +308,9 @@ static void close_signal_pipe(bine *rt)
 
 void bine__descriptors_lost(bine *rt, bool ours_still)
 {
-    bool signals = rt->signal_watch != NULL;
+    bool signals = rt->signal_watch.events != 0;
 
-    bine__reactor_renew(rt->reactor);
+    rt->reactor->kind->renew(rt->reactor);
     if (!signals)
         return;
     if (!ours_still)
@@ -324,6 +340,9 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     (void)args;
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
+        if (bine__here->guest != NULL)
+            bine__guest_forget(bine__here->guest);
+        bine__here->guest = NULL;
         bine__descriptors_lost(bine__here, true);
         leave_others(bine__here);
     }
@@ -379,11 +398,16 @@ static void wake_reactor(void *reactor)
 /* All but `rt` itself, its closed inbox, and the stacks. */
 static void strip_runtime(bine *rt)
 {
+    if (rt->guest != NULL)
+        bine__guest_free(rt->guest);
+    rt->guest = NULL;
+    bine__descriptors_free(rt);
     close_signal_pipe(rt);
     if (rt->reactor != NULL)
-        bine__reactor_free(rt->reactor);
+        rt->reactor->kind->free(rt->reactor);
     rt->reactor = NULL;
     bine__timers_deinit(&rt->timers);
+    bine__timers_deinit(&rt->on_real);
 }
 
 /* Of one that has never been open. */
@@ -442,6 +466,33 @@ static void host_stack_bounds(bine *rt)
 #endif
 }
 
+static void start_clocks(bine *rt, const bine_config *config)
+{
+    bine_clock usual = config->reactor != NULL ? config->reactor->now : bine__monotonic;
+    void *usual_user = config->reactor != NULL ? config->reactor->user : NULL;
+
+    if (config->clock != NULL)
+        bine__gametime_start(&rt->game, config->clock, config->user);
+    else
+        bine__gametime_start(&rt->game, usual, usual_user);
+    if (config->budget_clock != NULL)
+        bine__clock_start(&rt->real, config->budget_clock, config->user);
+    else
+        bine__clock_start(&rt->real, usual, usual_user);
+    rt->real_timers = config->deterministic ? &rt->timers : &rt->on_real;
+    if (config->deterministic && config->clock == NULL)
+        bine__gametime_scale(&rt->game, 0.0);
+}
+
+static bine__reactor *new_reactor(bine *rt, const bine_config *config)
+{
+    if (config->reactor != NULL)
+        return bine__custom_new(config->reactor);
+    if (config->uv_loop != NULL)
+        return bine__uv_on(config->uv_loop, bine__turn_on_loop, rt);
+    return bine__uv_new();
+}
+
 static bine *new_runtime(const bine_config *config)
 {
     bine *rt = calloc(1, sizeof *rt);
@@ -452,10 +503,8 @@ static bine *new_runtime(const bine_config *config)
     rt->config.module_paths = NULL;
     rt->config.argv = NULL;
     rt->config.executable = NULL;
-    if (rt->config.clock == NULL)
-        rt->config.clock = monotonic;
-    if (rt->config.budget_clock == NULL)
-        rt->config.budget_clock = monotonic;
+    rt->config.reactor = NULL; /* its reactor has a copy */
+    start_clocks(rt, config);
     rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
     rt->foreign_wakeup = -1;
     rt->host.rt = rt;
@@ -470,7 +519,7 @@ static bine *new_runtime(const bine_config *config)
     bine__stacks_init(&rt->large, bine__default_stack_size());
     rt->recursion_cap = bine__recursion_cap(bine__stack_c_size(&rt->stacks));
     atomic_init(&rt->interrupted, false);
-    rt->reactor = bine__reactor_new();
+    rt->reactor = new_reactor(rt, config);
     if (rt->reactor != NULL)
         rt->inbox = bine__inbox_new(wake_reactor, rt->reactor);
     if (rt->inbox == NULL) {
@@ -485,14 +534,11 @@ static int open_above(bine *rt, const bine_config *config)
 {
     int status;
 
-    if (config->install_signal_handlers) {
-        status = open_signal_pipe(rt);
-        if (status != BINE_OK)
-            return status;
-    } else {
+    if (!config->install_signal_handlers)
         tame_signal_module();
-    }
-    status = mind_forks();
+    status = open_signal_pipe(rt);
+    if (status == BINE_OK)
+        status = mind_forks();
     if (status == BINE_OK)
         status = add_module_paths(config);
     if (status != BINE_OK)
@@ -538,6 +584,21 @@ static int open_claimed(const bine_config *config, bine **out)
     return BINE_OK;
 }
 
+static int check_loop(const bine_config *config)
+{
+    const bine_reactor *reactor = config->reactor;
+
+    if (reactor == NULL)
+        return BINE_OK;
+    if (config->uv_loop != NULL)
+        return bine__fail(BINE_EINVAL, "bine_open: there is one loop: uv_loop or reactor, not both");
+    if (reactor->struct_size != sizeof *reactor)
+        return bine__fail(BINE_EINVAL, "bine_open: the reactor has not gone through bine_reactor_init()");
+    if (reactor->now == NULL || reactor->timer == NULL || reactor->watch == NULL || reactor->wake == NULL)
+        return bine__fail(BINE_EINVAL, "bine_open: the reactor must have now, timer, watch and wake");
+    return BINE_OK;
+}
+
 static int check_config(const bine_config *config)
 {
     if (config == NULL || config->struct_size != sizeof *config)
@@ -549,7 +610,10 @@ static int check_config(const bine_config *config)
         return bine__fail(BINE_EINVAL, "bine_open: argc is %d but argv does not match", config->argc);
     if (config->module_path_count > 0 && config->module_paths == NULL)
         return bine__fail(BINE_EINVAL, "bine_open: module_paths is NULL");
-    return BINE_OK;
+    if (config->turn_ns <= 0)
+        return bine__fail(BINE_EINVAL, "bine_open: turn_ns must be positive, not %lld",
+                          (long long)config->turn_ns);
+    return check_loop(config);
 }
 
 int bine_open(const bine_config *config, bine **out)
@@ -715,7 +779,7 @@ int bine_get_stats(const bine *rt, bine_stats *stats)
         .alive = rt->alive,
         .spawned = rt->spawned,
         .jobs = rt->ready.out,
-        .timers = rt->timers.count,
+        .timers = rt->timers.count + rt->on_real.count,
         .stacks = rt->stacks.carved,
         .stack_size = rt->stacks.slot_size,
         .deferreds = atomic_load(&rt->inbox->holds) - 1, /* one is the runtime's own */

@@ -3,6 +3,7 @@
 #ifndef BINE_CORE_RUNTIME_H
 #define BINE_CORE_RUNTIME_H
 
+#include "core/clock.h"
 #include "core/inbox.h"
 #include "core/micro.h"
 #include "core/sched.h"
@@ -12,12 +13,23 @@
 
 #include <bine/runtime.h>
 
+/* How long the jobs of a tick take. Times are stamps, see tick.c. */
+struct bine__jobtimes {
+    int64_t began;            /* the running one */
+    const bine__micro *owner; /* whose it is, &bine.host: a callback's; NULL: none runs */
+    int64_t longest;
+    const bine__micro *longest_owner; /* NULL: a callback's, or it has ended and `name` says whose it was */
+    char name[64];
+};
+
 struct bine {
     /* What a switch touches comes first. */
     bine__micro *current; /* &host when no micro-thread runs */
     PyThreadState *tstate;
     bine__queue ready;
-    bool hooked;                /* somebody wants to know of switches */
+    bool hooked;                /* somebody wants to know of switches: the two that follow */
+    bool hooks;                 /* the host's switch hook or Python's */
+    bool timing;                /* bine_tick_info's longest job */
     uint64_t stop;              /* ready.out at which the tick looks up again */
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
@@ -31,9 +43,19 @@ struct bine {
     bine__micro *main; /* the first script, while it lives */
 
     bine__stacks stacks;
-    bine__stacks large; /* of the default class, to lend to those of the small one */
-    bine__timers timers;
+    bine__stacks large;  /* of the default class, to lend to those of the small one */
+    bine__gametime game; /* the scripts' clock */
+    bine__timers timers; /* on it */
+    bine__clock real;    /* real time, which budgets go by */
+    bine__timers on_real;
+    bine__timers *real_timers;  /* `on_real`; in deterministic mode `timers` */
+    bine__waiters next_frame;   /* who waits for it */
+    uint64_t frames;            /* that have begun while somebody waited */
+    int64_t frame_due;          /* on `real`, when the host has no frames of its own */
+    struct bine__jobtimes jobs; /* while `timing` */
     bine__reactor *reactor;
+    struct bine__guest *guest; /* NULL: no guest mode */
+    bool asked;                /* the host knows already that a turn is wanted */
     bine__inbox *inbox;
     atomic_bool over;        /* it is closed */
     atomic_bool interrupted; /* a signal wants the interpreter's attention */
@@ -57,8 +79,9 @@ struct bine {
     bool collects_here;          /* the collector was last begun by the owner */
     struct bine__python *python; /* what sdk/python keeps per runtime */
     int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
-    bine__watch *signal_watch;
-    int foreign_wakeup; /* a script's own, while ours stands in for it; -1: none */
+    bine_watch signal_watch;
+    struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
+    int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
@@ -100,17 +123,44 @@ static inline bine__fiber *bine__fiber_of(bine *rt, bine__slot *slot)
 void bine__gil_take(bine *rt);
 void bine__gil_give(bine *rt);
 
-int64_t bine__now(const bine *rt);        /* the scripts' clock */
-int64_t bine__budget_now(const bine *rt); /* the ticks' clock */
+int64_t bine__now(bine *rt);      /* the scripts' clock, game time */
+int64_t bine__real_now(bine *rt); /* the ticks' clock */
 
-/* now + ns without overflow; BINE__NEVER for a negative ns. */
-int64_t bine__deadline(const bine *rt, int64_t ns);
+/* now + ns without overflow; BINE__NEVER for a negative ns. On the scripts' clock; on that of
+ * rt->real_timers. */
+int64_t bine__deadline(bine *rt, int64_t ns);
+int64_t bine__real_deadline(bine *rt, int64_t ns);
+
+/* Something has come up. Between two turns: the host is to take one. */
+void bine__ask_between(bine *rt);
+static inline void bine__ask(bine *rt)
+{
+    if (!rt->ticking)
+        bine__ask_between(rt);
+}
 
 /* The next job's turn is after all that stand in line. */
 static inline void bine__ready(bine *rt, bine__job *job)
 {
     bine__queue_push(&rt->ready, job);
+    bine__ask(rt);
 }
+
+/* One turn: looks up, runs what is ready. Returns the jobs. `is_frame`: a frame of the host's begins. */
+uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame);
+/* Tells whoever is to give the next turn when that is wanted. */
+void bine__plan(bine *rt);
+/* A turn on the host's loop, unless one is being taken. */
+void bine__turn_on_loop(void *rt);
+
+/* How long until a turn is wanted: 0 at once, -1 until the reactor is woken. */
+int64_t bine__wait_ns(bine *rt);
+
+/* While rt->timing: a job of `owner` begins, and ends the one that ran; that is all, and `owner` ends too. */
+int64_t bine__job_stamp(bine *rt);
+void bine__job_keep_name(bine *rt);
+void bine__job_begins(bine *rt, const bine__micro *owner);
+void bine__job_ends(bine *rt, const bine__micro *owner);
 
 /* Round a wait of the loop, without the GIL: Python's signal handlers are to end it, whatever a
  * script has set with signal.set_wakeup_fd(). */
@@ -130,11 +180,20 @@ void bine__deferreds_report(bine *rt);
 /* At the end, jobs only free by now: settles what somebody stands in line for. */
 void bine__deferreds_end(bine *rt);
 
+/* sdk/service: */
+
+/* Nobody waits for a descriptor any more. */
+void bine__descriptors_free(bine *rt);
+/* Whether anybody waits for a descriptor. */
+bool bine__descriptors_awaited(const bine *rt);
+
 /* sdk/python: */
 
 /* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,
  * GIL held. */
 void bine__python_forked(void);
+/* bine_micro_name(). */
+const char *bine__python_name(const bine__micro *micro);
 /* Control has come to rt->current. */
 void bine__python_switched(bine *rt);
 /* A rejection that nobody took, GIL held. */

@@ -1,6 +1,8 @@
 /* One turn of the runtime: look up, run what is ready, as far as the budget goes. */
 #include "core/runtime.h"
 
+#include "reactor/guest.h"
+
 #include <dlfcn.h>
 #include <link.h>
 #include <stdlib.h>
@@ -11,8 +13,10 @@
  * to be at most this long, going by the one before. */
 #define WINDOW_MAX 128
 #define WINDOW_NS 10000
-/* bine_run() gives Python's other threads a chance this often. */
-#define SLICE_NS 10000000
+/* How far apart frames are on a loop that has none of its own. */
+#define FRAME_NS 16666667
+/* In deterministic mode, where a tick must not go by the clock, a job counts for this. */
+#define JOB_NS 1000
 
 static int count_objects(struct dl_phdr_info *info, size_t size, void *out)
 {
@@ -56,12 +60,17 @@ static void deliver_interrupt(bine *rt)
 /* Takes in what other threads sent, what descriptors and clocks say. Only enqueues. */
 static void look_up(bine *rt)
 {
-    if (!bine__reactor_intact(rt->reactor))
+    const bine__reactor_kind *reactor = rt->reactor->kind;
+
+    if (reactor->intact != NULL && !reactor->intact(rt->reactor))
         bine__descriptors_lost(rt, false);
-    bine__reactor_poll(rt->reactor, 0);
+    if (reactor->poll != NULL)
+        reactor->poll(rt->reactor, 0);
     bine__inbox_drain(rt->inbox, &rt->ready);
     if (rt->timers.count > 0)
         bine__timers_fire(&rt->timers, bine__now(rt));
+    if (rt->on_real.count > 0)
+        bine__timers_fire(&rt->on_real, bine__real_now(rt));
     if (atomic_load_explicit(&rt->interrupted, memory_order_relaxed) &&
         atomic_exchange(&rt->interrupted, false))
         deliver_interrupt(rt);
@@ -79,7 +88,11 @@ static uint64_t run_jobs(bine *rt, size_t most)
 
         if (job == NULL)
             break;
+        if (rt->timing)
+            bine__job_begins(rt, &rt->host);
         job->run(rt, job);
+        if (rt->timing)
+            bine__job_ends(rt, NULL);
     }
     return rt->ready.out - start;
 }
@@ -107,7 +120,7 @@ static uint64_t run_until(bine *rt, int64_t now, int64_t end)
         uint64_t jobs = run_jobs(rt, window);
 
         done += jobs;
-        now = bine__budget_now(rt);
+        now = bine__real_now(rt);
         if (now >= end)
             break;
         if (rt->ready.head == NULL || now - looked_up >= LOOK_UP_NS) {
@@ -119,107 +132,120 @@ static uint64_t run_until(bine *rt, int64_t now, int64_t end)
     return done;
 }
 
-static uint64_t turn(bine *rt, int64_t budget_ns)
+/* Runs `most` jobs, whatever time they take. */
+static uint64_t run_counted(bine *rt, uint64_t most)
 {
-    uint64_t done;
-    int64_t now;
+    uint64_t done = 0;
 
-    rt->ticking = true;
-    look_up(rt);
-    if (rt->ready.head == NULL) {
-        rt->ticking = false;
-        return 0;
+    while (rt->ready.head != NULL && done < most) {
+        done += run_jobs(rt, most - done);
+        if (rt->ready.head == NULL)
+            look_up(rt);
     }
-    bine__gil_take(rt);
-    if (budget_ns < 0) {
-        done = run_jobs(rt, bine__queue_count(&rt->ready));
-    } else {
-        now = bine__budget_now(rt);
-        done = run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
-    }
-    bine__gil_give(rt);
-    rt->ticking = false;
     return done;
 }
 
-static int check_turn(const bine *rt, const char *call)
+static uint64_t run_ready(bine *rt, int64_t budget_ns)
 {
-    int status = bine__check_owner(rt, call);
-
-    if (status == BINE_OK && rt->ticking)
-        status = bine__fail(BINE_EBUSY, "%s: called from inside a tick", call);
-    if (status == BINE_OK && rt->gil_depth != 0)
-        status = bine__fail(BINE_EBUSY, "%s: called between bine_python_enter() and bine_python_leave()",
-                            call);
-    return status;
-}
-
-static int64_t next_wake(const bine *rt)
-{
-    int64_t next;
     int64_t now;
 
-    if (rt->ready.head != NULL)
-        return 0;
-    next = bine__timers_next(&rt->timers);
-    if (next == BINE__NEVER)
-        return -1;
-    now = bine__now(rt);
-    return next > now ? next - now : 0;
+    if (budget_ns < 0)
+        return run_jobs(rt, bine__queue_count(&rt->ready));
+    if (rt->config.deterministic)
+        return run_counted(rt, budget_ns < JOB_NS ? 1 : (uint64_t)budget_ns / JOB_NS);
+    now = bine__real_now(rt);
+    return run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
 }
 
-int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info)
+/* Lets go who waits for the next frame, if it begins now. */
+static void begin_frame(bine *rt, bool by_host)
 {
-    int status = check_turn(rt, "bine_tick");
-    int64_t start;
-    uint64_t jobs;
+    int64_t now;
 
-    if (status != BINE_OK)
-        return status;
-    if (info != NULL && info->struct_size != sizeof *info)
-        return bine__fail(BINE_EINVAL, "bine_tick: info->struct_size is not set");
-    start = info != NULL ? bine__budget_now(rt) : 0;
-    jobs = turn(rt, budget_ns);
-    if (info != NULL)
-        *info = (bine_tick_info){
-            .struct_size = sizeof *info,
-            .jobs = jobs,
-            .ready = bine__queue_count(&rt->ready),
-            .alive = rt->alive,
-            .elapsed_ns = bine__budget_now(rt) - start,
-            .next_wake_ns = next_wake(rt),
-        };
-    return BINE_OK;
+    if (rt->next_frame.first == NULL)
+        return;
+    now = bine__real_now(rt);
+    if (!by_host && now < rt->frame_due)
+        return;
+    rt->frame_due = now + FRAME_NS;
+    rt->frames++;
+    bine__wake_all(&rt->next_frame);
 }
 
-static bool all_done(bine *rt)
+/* A host that polls, or whose loop it is, is to know when the next turn is wanted. */
+void bine__plan(bine *rt)
 {
-    bine__inbox_drain(rt->inbox, &rt->ready);
-    return rt->alive == 0 && rt->ready.head == NULL;
+    if (rt->reactor->kind->plan != NULL)
+        rt->reactor->kind->plan(rt->reactor, bine__wait_ns(rt),
+                                rt->alive > 0 || rt->ready.head != NULL || rt->timers.count > 0);
+    if (rt->guest != NULL)
+        bine__guest_wait(rt->guest, bine_poll_fd(rt), bine_poll_timeout_ns(rt));
 }
 
-int bine_run(bine *rt, bine_run_mode mode)
+uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 {
-    int status = check_turn(rt, "bine_run");
+    uint64_t done = 0;
 
-    if (status != BINE_OK)
-        return status;
-    if (mode != BINE_RUN_DEFAULT && mode != BINE_RUN_ONCE && mode != BINE_RUN_NOWAIT)
-        return bine__fail(BINE_EINVAL, "bine_run: unknown mode %d", (int)mode);
-    while (!all_done(rt)) {
-        uint64_t jobs;
-        int64_t wait = mode == BINE_RUN_NOWAIT ? 0 : next_wake(rt);
-
-        if (wait != 0) {
-            bine__signals_attend(rt);
-            bine__reactor_poll(rt->reactor, wait);
-            bine__signals_release(rt);
-        }
-        jobs = turn(rt, SLICE_NS);
-        if (mode == BINE_RUN_NOWAIT || (mode == BINE_RUN_ONCE && jobs > 0))
-            return all_done(rt) ? 0 : 1;
+    rt->ticking = true;
+    rt->asked = false;
+    look_up(rt);
+    begin_frame(rt, is_frame);
+    if (rt->ready.head != NULL) {
+        bine__gil_take(rt);
+        done = run_ready(rt, budget_ns);
+        bine__gil_give(rt);
     }
-    return 0;
+    rt->ticking = false;
+    bine__plan(rt);
+    return done;
+}
+
+void bine__turn_on_loop(void *user)
+{
+    bine *rt = user;
+
+    /* Inside a tick: somebody runs the loop in a callback, against libuv's rules. */
+    if (!rt->ticking && rt->gil_depth == 0)
+        bine__turn(rt, rt->config.turn_ns, false);
+}
+
+/* ---- when the next one is wanted ---- */
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    if (a < 0 || b < 0)
+        return a < 0 ? b : a;
+    return a < b ? a : b;
+}
+
+static int64_t until_frame(bine *rt)
+{
+    int64_t wait = rt->frame_due - bine__real_now(rt);
+
+    return wait > 0 ? wait : 0;
+}
+
+static int64_t until_real_timer(bine *rt)
+{
+    int64_t wait = bine__timers_next(&rt->on_real) - bine__real_now(rt);
+
+    return wait > 0 ? wait : 0;
+}
+
+int64_t bine__wait_ns(bine *rt)
+{
+    int64_t wait = -1;
+
+    if (rt->ready.head != NULL || atomic_load_explicit(&rt->inbox->full, memory_order_relaxed) ||
+        atomic_load_explicit(&rt->interrupted, memory_order_relaxed))
+        return 0;
+    if (rt->timers.count > 0)
+        wait = bine__gametime_until(&rt->game, bine__timers_next(&rt->timers));
+    if (rt->on_real.count > 0)
+        wait = sooner(wait, until_real_timer(rt));
+    if (rt->next_frame.first != NULL)
+        wait = sooner(wait, until_frame(rt));
+    return wait;
 }
 
 /* ---- posted tasks ---- */
@@ -289,11 +315,12 @@ int bine_shutdown(bine *rt, int64_t grace_ns)
         return BINE_OK;
     rt->grace.fire = on_grace_over;
     rt->grace_over.run = tell_survivors;
-    if (rt->alive > 0 &&
-        bine__timer_set(&rt->timers, &rt->grace, bine__deadline(rt, grace_ns < 0 ? 0 : grace_ns)) != 0)
+    if (rt->alive > 0 && bine__timer_set(rt->real_timers, &rt->grace,
+                                         bine__real_deadline(rt, grace_ns < 0 ? 0 : grace_ns)) != 0)
         return bine__fail(BINE_ENOMEM, "bine_shutdown: out of memory");
     rt->shutting_down = true;
     for (bine__micro *micro = rt->newest; micro != NULL; micro = micro->older)
         bine__micro_interrupt(micro, BINE__EXIT);
+    bine__ask(rt);
     return BINE_OK;
 }

@@ -15,7 +15,7 @@ static bool before(const bine__timer *a, const bine__timer *b)
 static void place(bine__timers *timers, size_t index, bine__timer *timer)
 {
     timers->heap[index] = timer;
-    timer->slot = index + 1;
+    timer->slot = index;
 }
 
 static void sift_up(bine__timers *timers, size_t index, bine__timer *timer)
@@ -74,19 +74,20 @@ int bine__timer_set(bine__timers *timers, bine__timer *timer, int64_t when)
         return -1;
     timer->when = when;
     timer->seq = timers->seq++;
+    timer->among = timers;
     sift_up(timers, timers->count++, timer);
     return 0;
 }
 
-void bine__timer_stop(bine__timers *timers, bine__timer *timer)
+void bine__timer_stop(bine__timer *timer)
 {
+    bine__timers *timers = timer->among;
+    size_t index = timer->slot;
     bine__timer *last;
-    size_t index;
 
-    if (timer->slot == 0)
+    if (timers == NULL)
         return;
-    index = timer->slot - 1;
-    timer->slot = 0;
+    timer->among = NULL;
     last = timers->heap[--timers->count];
     if (last == timer)
         return;
@@ -101,7 +102,7 @@ void bine__timers_fire(bine__timers *timers, int64_t now)
     while (timers->count > 0 && timers->heap[0]->when <= now) {
         bine__timer *timer = timers->heap[0];
 
-        bine__timer_stop(timers, timer);
+        bine__timer_stop(timer);
         timer->fire(timer);
     }
 }

@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 typedef struct bine__timer {
-    int64_t when;                            /* ns, on the runtime's clock */
+    int64_t when;                            /* ns, on the heap's clock */
     uint64_t seq;                            /* timers of one instant fire in the order they were set */
-    size_t slot;                             /* 1-based place in the heap, 0: not set */
+    struct bine__timers *among;              /* NULL: not set */
+    size_t slot;                             /* its place in the heap */
     void (*fire)(struct bine__timer *timer); /* enqueues; runs no script */
 } bine__timer;
 
@@ -23,11 +24,12 @@ typedef struct bine__timers {
 
 #define BINE__NEVER INT64_MAX
 
-/* `timer` must not be set; its fields but `fire` are filled in. 0, or -1 when out of memory. */
+/* `timer` must not be set (among is NULL); its fields but `fire` are filled in. 0, or -1 when out of memory.
+ */
 int bine__timer_set(bine__timers *timers, bine__timer *timer, int64_t when);
 
 /* No effect on one that is not set. */
-void bine__timer_stop(bine__timers *timers, bine__timer *timer);
+void bine__timer_stop(bine__timer *timer);
 
 /* Fires all that are due at `now`. */
 void bine__timers_fire(bine__timers *timers, int64_t now);

@@ -175,9 +175,9 @@ int bine__shield_raise(bine *rt, bine__shield *shield, int64_t ns)
 
     if (micro->shields == UINT16_MAX)
         return -1; /* so many, one inside another, that nobody can count them */
-    shield->timer.slot = 0;
+    shield->timer.among = NULL;
     shield->timer.fire = on_shield_over;
-    if (bine__timer_set(&rt->timers, &shield->timer, bine__deadline(rt, ns)) != 0)
+    if (bine__timer_set(rt->real_timers, &shield->timer, bine__real_deadline(rt, ns)) != 0)
         return -1;
     shield->micro = micro;
     micro->shields++;
@@ -190,6 +190,6 @@ void bine__shield_lower(bine__shield *shield)
 {
     if (shield->micro == NULL)
         return;
-    bine__timer_stop(&shield->micro->rt->timers, &shield->timer);
+    bine__timer_stop(&shield->timer);
     lower(shield);
 }

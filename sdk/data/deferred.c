@@ -425,7 +425,7 @@ static void end_limit(bine__waiter *waiter)
 {
     time_limit *limit = (time_limit *)(void *)waiter;
 
-    bine__timer_stop(&limit->deferred->rt->timers, &limit->timer);
+    bine__timer_stop(&limit->timer);
     bine__deferred_let_go(limit->deferred);
     free(limit);
 }
@@ -462,6 +462,7 @@ int bine_deferred_timeout(bine_deferred *d, int64_t ns)
     limit->waiter.aside = true;
     bine__deferred_hold(d);
     bine__deferred_line(d, &limit->waiter);
+    bine__ask(d->rt);
     return BINE_OK;
 }
 

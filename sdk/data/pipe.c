@@ -31,7 +31,7 @@ static void unlock(bine__pipe *p)
 static void free_ring(bine *rt, const bine__ring *r)
 {
     for (size_t i = 0; i < r->count; i++) {
-        bine__item item = r->slots[(r->head + i) & (r->size - 1)];
+        bine__item item = *bine__ring_at(r, i);
 
         if (bine__item_object(item) != NULL)
             bine__python_drop_object(rt, bine__item_object(item));
@@ -68,7 +68,7 @@ static int grow(bine__ring *r)
     if (slots == NULL)
         return BINE_ENOMEM;
     for (size_t i = 0; i < r->count; i++)
-        slots[i] = r->slots[(r->head + i) & (r->size - 1)];
+        slots[i] = *bine__ring_at(r, i);
     free(r->slots);
     r->slots = slots;
     r->size = size;
@@ -86,7 +86,7 @@ static int push(bine__ring *r, bine__item item)
 {
     if (make_room(r) != BINE_OK)
         return BINE_ENOMEM;
-    r->slots[(r->head + r->count) & (r->size - 1)] = item;
+    *bine__ring_at(r, r->count) = item;
     r->count++;
     return BINE_OK;
 }

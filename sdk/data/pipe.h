@@ -40,6 +40,12 @@ typedef struct bine__ring {
     size_t promised; /* slots kept for who may have to put an item back */
 } bine__ring;
 
+/* Where the item at `index` stands, counted from the head; at `count`, where the next one goes. */
+static inline bine__item *bine__ring_at(const bine__ring *r, size_t index)
+{
+    return &r->slots[(r->head + index) & (r->size - 1)];
+}
+
 typedef struct bine__pipe {
     bine__job deliver; /* first */
     bine *rt;

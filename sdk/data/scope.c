@@ -206,7 +206,7 @@ static void ended(bine_scope *scope)
     bine__wake_all(&scope->waiting);
     if (!scope->closed)
         return;
-    bine__timer_stop(&scope->rt->timers, &scope->deadline);
+    bine__timer_stop(&scope->deadline);
     if (scope->closers == NULL || scope->telling)
         return;
     scope->telling = true;
@@ -309,7 +309,7 @@ void bine__scope_stop(bine_scope *scope)
     if (scope->cancelled)
         return;
     scope->cancelled = true;
-    bine__timer_stop(&scope->rt->timers, &scope->deadline);
+    bine__timer_stop(&scope->deadline);
     for (bine__micro *micro = scope->members; micro != NULL; micro = micro->sibling_after)
         bine__micro_cancel(micro);
     if (scope->body != NULL)
@@ -366,9 +366,10 @@ int bine_scope_set_deadline(bine_scope *scope, int64_t ns)
         return status;
     if (scope->cancelled || (scope->closed && scope->alive == 0))
         return bine__fail(BINE_ECLOSED, "bine_scope_set_deadline: the scope was cancelled or closed");
-    bine__timer_stop(&scope->rt->timers, &scope->deadline);
+    bine__timer_stop(&scope->deadline);
     if (ns >= 0 && bine__timer_set(&scope->rt->timers, &scope->deadline, bine__deadline(scope->rt, ns)) != 0)
         return bine__fail(BINE_ENOMEM, "bine_scope_set_deadline: out of memory");
+    bine__ask(scope->rt);
     return BINE_OK;
 }
 

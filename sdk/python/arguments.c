@@ -74,6 +74,19 @@ int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     return timeout == NULL ? 0 : bine__seconds(timeout, "timeout", true, out);
 }
 
+int bine__acquire_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int *blocking,
+                            PyObject **timeout)
+{
+    static const char *const names[] = {"blocking", "timeout"};
+    PyObject *given[2] = {0};
+
+    if (bine__arguments("acquire", names, 2, args, nargs, kwnames, given) != 0)
+        return -1;
+    *blocking = given[0] == NULL ? 1 : PyObject_IsTrue(given[0]);
+    *timeout = given[1];
+    return *blocking < 0 ? -1 : 0;
+}
+
 int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns)
 {
     double seconds = timeout == NULL ? -1.0 : PyFloat_AsDouble(timeout);

@@ -48,17 +48,9 @@ static PyObject *barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     return (PyObject *)self;
 }
 
-/* threading.BrokenBarrierError. Returns NULL. */
 static PyObject *raise_broken(void)
 {
-    PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *error = threading == NULL ? NULL : PyObject_GetAttrString(threading, "BrokenBarrierError");
-
-    if (error != NULL)
-        PyErr_SetNone(error);
-    Py_XDECREF(error);
-    Py_XDECREF(threading);
-    return NULL;
+    return bine__raise_from("threading", "BrokenBarrierError");
 }
 
 /* All in `line` go on: the round is complete, or it never will be. */

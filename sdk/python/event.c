@@ -70,20 +70,10 @@ static PyMemberDef event_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static void event_dealloc(event_object *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    if (self->weakrefs != NULL)
-        PyObject_ClearWeakRefs((PyObject *)self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyType_Slot event_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("Event()\n--\n\nA flag that micro-threads and OS threads can wait for.")},
     {Py_tp_new, bine__new_plain},
-    {Py_tp_dealloc, event_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, event_repr},
     {Py_tp_methods, event_methods},
     {Py_tp_members, event_members},

@@ -70,6 +70,18 @@ PyObject *bine__imported(const char *name)
     return bine__get_item(PyImport_GetModuleDict(), name);
 }
 
+PyObject *bine__raise_from(const char *module, const char *name)
+{
+    PyObject *from = PyImport_ImportModule(module);
+    PyObject *class = from == NULL ? NULL : PyObject_GetAttrString(from, name);
+
+    if (class != NULL)
+        PyErr_SetNone(class);
+    Py_XDECREF(class);
+    Py_XDECREF(from);
+    return NULL;
+}
+
 PyObject *bine__take_exception(void)
 {
     if (PyErr_Occurred() == NULL)

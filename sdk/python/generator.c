@@ -464,18 +464,6 @@ void bine__python_close_generators(bine *rt)
 
 /* ---- the object ---- */
 
-/* `attribute` of the function, or the name of its type (new). */
-static PyObject *name_of(PyObject *function, const char *attribute)
-{
-    PyObject *name = PyObject_GetAttrString(function, attribute);
-
-    if (name != NULL && PyUnicode_Check(name))
-        return name;
-    PyErr_Clear();
-    Py_XDECREF(name);
-    return PyUnicode_FromString(Py_TYPE(function)->tp_name);
-}
-
 static int name_it(generator *self)
 {
     PyObject *function = self->function;
@@ -485,18 +473,9 @@ static int name_it(generator *self)
         self->qualname = Py_NewRef(((PyFunctionObject *)function)->func_qualname);
         return 0;
     }
-    self->name = name_of(function, "__name__");
-    self->qualname = self->name == NULL ? NULL : name_of(function, "__qualname__");
+    self->name = bine__name_of(function, "__name__");
+    self->qualname = self->name == NULL ? NULL : bine__name_of(function, "__qualname__");
     return self->qualname == NULL ? -1 : 0;
-}
-
-static PyObject *tuple_of(PyObject *const *items, Py_ssize_t count)
-{
-    PyObject *tuple = PyTuple_New(count);
-
-    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++)
-        PyTuple_SET_ITEM(tuple, i, Py_NewRef(items[i]));
-    return tuple;
 }
 
 /* For function(*args), args being `count` objects of which those named by `kwnames` (may be NULL) come last.
@@ -512,7 +491,7 @@ static PyObject *new_generator(bine *rt, PyObject *function, PyObject *const *ar
     self->rt = rt;
     self->function = Py_NewRef(function);
     self->kwnames = Py_XNewRef(kwnames);
-    self->args = tuple_of(args, count);
+    self->args = bine__tuple_of(args, count);
     PyObject_GC_Track(self);
     if (self->args != NULL && name_it(self) == 0)
         return (PyObject *)self;

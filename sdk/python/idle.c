@@ -28,8 +28,7 @@ static PyObject *frame_line(PyFrameObject *frame)
     return line;
 }
 
-/* What it waits for (new), or NULL: for its turn, or with an exception. */
-static PyObject *awaited(const bine__micro *core)
+PyObject *bine__awaited(const bine__micro *core)
 {
     const bine__wait *wait = core->wait;
     PyObject *what;
@@ -48,7 +47,7 @@ static PyObject *awaited(const bine__micro *core)
 static PyObject *headline(bine_micro *micro, const char *said)
 {
     PyObject *name = bine__micro_name(micro);
-    PyObject *what = name == NULL ? NULL : awaited(&micro->core);
+    PyObject *what = name == NULL ? NULL : bine__awaited(&micro->core);
     PyObject *line = NULL;
 
     if (what != NULL)
@@ -125,21 +124,25 @@ static PyObject *describe_all(bine *rt)
 
 /* ---- who may end a wait ---- */
 
-bool bine__other_threads_exist(void)
-{
-    PyThreadState *first = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-
-    return first != NULL && PyThreadState_Next(first) != NULL;
-}
-
-bool bine__other_threads_act(void)
+/* The threads that have to do with the interpreter, this one among them. */
+static size_t count_threads(void)
 {
     size_t count = 0;
 
     for (PyThreadState *t = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); t != NULL;
          t = PyThreadState_Next(t))
         count++;
-    return count > 1 + bine__line_listeners();
+    return count;
+}
+
+bool bine__other_threads_exist(void)
+{
+    return count_threads() > 1;
+}
+
+bool bine__other_threads_act(void)
+{
+    return count_threads() > 1 + bine__line_listeners();
 }
 
 /* Whether a script has set a handler, other than Python's own and ours for Ctrl-C, which would end all. */
@@ -178,8 +181,10 @@ static bine_idle judge(bine *rt)
         return BINE_IDLE_DONE;
     if (atomic_load(&rt->interrupted))
         return BINE_IDLE_BUSY; /* a signal's handler is to run */
-    if (rt->timers.count > 0)
+    if (rt->timers.count > 0 || rt->on_real.count > 0 || rt->next_frame.first != NULL)
         return BINE_IDLE_TIME;
+    if (bine__descriptors_awaited(rt))
+        return BINE_IDLE_OUTSIDE;
     if (bine__other_threads_act() || bine__deferreds_expected(rt))
         return BINE_IDLE_OUTSIDE;
     if (!all_are_parked(rt))

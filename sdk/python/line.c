@@ -44,15 +44,6 @@ static void unlink_ticket(bine__ticket *t)
     t->line = NULL;
 }
 
-size_t bine__line_count(const bine__line *line)
-{
-    size_t count = 0;
-
-    for (const bine__ticket *t = line->first; t != NULL; t = t->next)
-        count++;
-    return count;
-}
-
 void bine__line_move(bine__line *to, bine__line *from)
 {
     while (from->first != NULL) {
@@ -231,19 +222,11 @@ static int wait_as_micro(bine *rt, const bine__want *want, PyObject **object)
 
 static bine__ticket *bells; /* those of all OS threads that wait */
 
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Until the bell has rung or `end` (INT64_MAX: never) is there. BINE_OK to look whether it is served. What is
  * stubborn leaves signals to the interpreter. */
 static int listen(bine__ticket *t, int64_t end, bool stubborn)
 {
-    int64_t left = end == INT64_MAX ? -1 : end - monotonic_ns();
+    int64_t left = end == INT64_MAX ? -1 : end - bine__monotonic(NULL);
     PyLockStatus rung;
 
     if (end != INT64_MAX && left <= 0)
@@ -317,7 +300,7 @@ size_t bine__line_listeners(void)
 static int wait_as_thread(const bine__want *want, PyObject **object)
 {
     bine__ticket *t = new_bell_ticket(want->object);
-    int64_t now = monotonic_ns();
+    int64_t now = bine__monotonic(NULL);
     int64_t end = want->timeout_ns < 0 || want->timeout_ns > INT64_MAX - now ? INT64_MAX
                                                                              : now + want->timeout_ns;
     int status = BINE_OK;
@@ -420,5 +403,5 @@ void bine__python_forked(void)
 
 int64_t bine__line_clock(void)
 {
-    return bine__here != NULL ? bine__now(bine__here) : monotonic_ns();
+    return bine__here != NULL ? bine__now(bine__here) : bine__monotonic(NULL);
 }

@@ -73,8 +73,6 @@ int64_t bine__line_clock(void);
  * before they wait. */
 int bine__line_refuse(const bine__want *want);
 
-size_t bine__line_count(const bine__line *line);
-
 /* The OS threads that wait in lines without a limit of time, and have not been served. */
 size_t bine__line_listeners(void);
 

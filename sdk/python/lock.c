@@ -61,15 +61,12 @@ static int acquire(lock_object *self, int64_t timeout_ns, bool stubborn)
 /* blocking=True, timeout=-1, by position or name. */
 static int parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *ns)
 {
-    static const char *const names[] = {"blocking", "timeout"};
-    PyObject *given[2] = {0};
-    int blocking = 1;
+    PyObject *timeout;
+    int blocking;
 
-    if (bine__arguments("acquire", names, 2, args, nargs, kwnames, given) != 0)
+    if (bine__acquire_arguments(args, nargs, kwnames, &blocking, &timeout) != 0)
         return -1;
-    if (given[0] != NULL)
-        blocking = PyObject_IsTrue(given[0]);
-    return blocking < 0 ? -1 : bine__lock_timeout(blocking, given[1], ns);
+    return bine__lock_timeout(blocking, timeout, ns);
 }
 
 static PyObject *lock_acquire(lock_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -128,16 +125,6 @@ static PyObject *lock_repr(lock_object *self)
                                 Py_TYPE(self)->tp_name, (void *)self);
 }
 
-static void lock_dealloc(lock_object *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    if (self->weakrefs != NULL)
-        PyObject_ClearWeakRefs((PyObject *)self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 #define ACQUIRE_DOC(what)                                                                             \
     PyDoc_STR("acquire($self, /, blocking=True, timeout=-1)\n--\n\n"                                  \
               "Take the lock, waiting until it is free; True. " what "With blocking=False, or when\n" \
@@ -181,7 +168,7 @@ static PyType_Slot lock_slots[] = {
                        "One at a time, micro-threads and OS threads alike, in the order they came. It is\n"
                        "threading.Lock too.")},
     {Py_tp_new, bine__new_plain},
-    {Py_tp_dealloc, lock_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, lock_repr},
     {Py_tp_methods, lock_methods},
     {Py_tp_members, lock_members},
@@ -202,16 +189,30 @@ static bool is_owned(const lock_object *self)
     return self->owner != 0 && self->owner == bine__who();
 }
 
+/* As acquire(), or once more when it is ours already. */
+static int acquire_again(lock_object *self, int64_t timeout_ns)
+{
+    if (!is_owned(self))
+        return acquire(self, timeout_ns, false);
+    self->count++;
+    return BINE_OK;
+}
+
+/* Undoes one of those. It is ours. */
+static void release_once(lock_object *self)
+{
+    self->count--;
+    if (self->count == 0)
+        hand_over(self);
+}
+
 static PyObject *rlock_acquire(lock_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t ns = -1;
 
     if ((nargs > 0 || kwnames != NULL) && parse(args, nargs, kwnames, &ns) != 0)
         return NULL;
-    if (!is_owned(self))
-        return bine__line_outcome(acquire(self, ns, false));
-    self->count++;
-    Py_RETURN_TRUE;
+    return bine__line_outcome(acquire_again(self, ns));
 }
 
 static PyObject *not_owned(void)
@@ -225,9 +226,7 @@ static PyObject *rlock_release(lock_object *self, PyObject *unused)
     (void)unused;
     if (!is_owned(self))
         return not_owned();
-    self->count--;
-    if (self->count == 0)
-        hand_over(self);
+    release_once(self);
     Py_RETURN_NONE;
 }
 
@@ -325,7 +324,7 @@ static PyType_Slot rlock_slots[] = {
          "A Lock that its micro-thread or OS thread may take again, and must free as often. It is\n"
          "threading.RLock too.")},
     {Py_tp_new, rlock_new},
-    {Py_tp_dealloc, lock_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, rlock_repr},
     {Py_tp_methods, rlock_methods},
     {Py_tp_members, lock_members},
@@ -384,21 +383,12 @@ PyObject *bine__lock_describe(PyObject *lock)
 
 int bine__rlock_acquire(PyObject *lock)
 {
-    lock_object *self = (lock_object *)lock;
-
-    if (!is_owned(self))
-        return acquire(self, -1, false) == BINE_OK ? 0 : -1;
-    self->count++;
-    return 0;
+    return acquire_again((lock_object *)lock, -1) == BINE_OK ? 0 : -1;
 }
 
 void bine__rlock_release(PyObject *lock)
 {
-    lock_object *self = (lock_object *)lock;
-
-    self->count--;
-    if (self->count == 0)
-        hand_over(self);
+    release_once((lock_object *)lock);
 }
 
 PyObject *bine__lock_release(PyObject *lock)

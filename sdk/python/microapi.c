@@ -48,6 +48,11 @@ int bine_micro_status(const bine_micro *micro)
     return micro->farewell ? BINE_ECANCELED : BINE_ESCRIPT;
 }
 
+const char *bine__python_name(const bine__micro *micro)
+{
+    return bine_micro_name(bine__of_core((bine__micro *)micro));
+}
+
 const char *bine_micro_name(const bine_micro *micro)
 {
     bine_micro *self = (bine_micro *)micro; /* the name is made when first asked for */
@@ -115,6 +120,84 @@ int bine_sleep(int64_t ns)
     if (bine__here == NULL)
         return bine__explain_wait("bine_sleep", BINE_EMICRO);
     return rest("bine_sleep", bine__deadline(bine__here, ns < 0 ? 0 : ns), true);
+}
+
+/* A wait that real time ends; on the waiting stack. */
+typedef struct real_rest {
+    bine__describe describe; /* first */
+    bine__timer timer;
+    bine__micro *micro;
+    bool over;
+} real_rest;
+
+static PyObject *describe_real_rest(const void *what)
+{
+    (void)what;
+    return PyUnicode_FromString("real time to pass");
+}
+
+static void on_real_time(bine__timer *timer)
+{
+    real_rest *r = (real_rest *)(void *)((char *)timer - offsetof(real_rest, timer));
+
+    r->over = true;
+    bine__micro_wake(r->micro, r);
+}
+
+int bine_sleep_real(int64_t ns)
+{
+    bine *rt = bine__here;
+    real_rest r = {.describe = describe_real_rest, .timer.fire = on_real_time};
+    int status = bine__may_wait(rt);
+
+    if (status != BINE_OK)
+        return bine__explain_wait("bine_sleep_real", status);
+    r.micro = rt->current;
+    if (bine__timer_set(rt->real_timers, &r.timer, bine__real_deadline(rt, ns < 0 ? 0 : ns)) != 0)
+        return bine__explain_wait("bine_sleep_real", BINE_ENOMEM);
+    while (status == BINE_OK && !r.over)
+        status = bine__await(rt, NULL, BINE__NEVER, &r);
+    bine__timer_stop(&r.timer);
+    return r.over ? BINE_OK : bine__explain_wait("bine_sleep_real", status);
+}
+
+typedef struct frame_rest {
+    bine__describe describe; /* first */
+    uint64_t frame;          /* the one that has begun */
+} frame_rest;
+
+static PyObject *describe_frame_rest(const void *what)
+{
+    (void)what;
+    return PyUnicode_FromString("the next frame");
+}
+
+int bine_next_frame(void)
+{
+    bine *rt = bine__here;
+    frame_rest r = {.describe = describe_frame_rest, .frame = rt == NULL ? 0 : rt->frames};
+    int status = BINE_OK;
+
+    while (status == BINE_OK && (rt == NULL || rt->frames == r.frame))
+        status = rt == NULL ? BINE_EMICRO : bine__await(rt, &rt->next_frame, BINE__NEVER, &r);
+    return status == BINE_OK ? BINE_OK : bine__explain_wait("bine_next_frame", status);
+}
+
+int bine_micro_interrupt(bine_micro *micro)
+{
+    bine *rt;
+    int status;
+
+    if (micro == NULL)
+        return bine__fail(BINE_EINVAL, "bine_micro_interrupt: the micro-thread is NULL");
+    rt = micro->core.rt;
+    status = bine__check_owner(rt, "bine_micro_interrupt");
+    if (status != BINE_OK || micro->core.done)
+        return status;
+    bine__gil_take(rt);
+    status = bine__throw_interrupt(micro) == 0 ? BINE_OK : BINE_ENOMEM;
+    bine__gil_give(rt);
+    return status == BINE_OK ? BINE_OK : bine__fail(status, "bine_micro_interrupt: out of memory");
 }
 
 /* ---- C functions as micro-threads ---- */

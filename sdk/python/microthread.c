@@ -9,19 +9,23 @@
 
 /* ---- running ---- */
 
+PyObject *bine__name_of(PyObject *function, const char *attribute)
+{
+    PyObject *name = PyObject_GetAttrString(function, attribute);
+
+    if (name != NULL && PyUnicode_Check(name))
+        return name;
+    PyErr_Clear();
+    Py_XDECREF(name);
+    return PyUnicode_FromString(Py_TYPE(function)->tp_name);
+}
+
 /* What a name is made from when nobody gave one (new). */
 static PyObject *base_name(PyObject *function)
 {
-    PyObject *base;
-
     if (PyFunction_Check(function))
         return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
-    base = PyObject_GetAttrString(function, "__qualname__");
-    if (base != NULL && PyUnicode_Check(base))
-        return base;
-    PyErr_Clear();
-    Py_XDECREF(base);
-    return PyUnicode_FromString(Py_TYPE(function)->tp_name);
+    return bine__name_of(function, "__qualname__");
 }
 
 /* The decimal context is one mutable object inside contextvars: a copied context would share it.
@@ -200,6 +204,19 @@ void bine__micro_take_error(bine_micro *self)
         older->newer = newer;
 }
 
+int bine__throw_interrupt(bine_micro *micro)
+{
+    PyObject *interrupt = PyObject_CallNoArgs(PyExc_KeyboardInterrupt);
+
+    if (interrupt == NULL) {
+        PyErr_Clear();
+        return -1;
+    }
+    Py_XSETREF(micro->thrown, interrupt);
+    bine__micro_interrupt(&micro->core, BINE__THROW);
+    return 0;
+}
+
 /* Ctrl-C met whichever micro-thread was running; it is meant for the main script. */
 static bool pass_on_interrupt(bine_micro *self)
 {
@@ -210,13 +227,7 @@ static bool pass_on_interrupt(bine_micro *self)
         return false;
     if (self->joiners.first != NULL || (self->core.is_child && !self->core.scope->passes_on))
         return false; /* it takes its way through the joiners, or the with block of its scope */
-    Py_XSETREF(main_micro->thrown, PyObject_CallNoArgs(PyExc_KeyboardInterrupt));
-    if (main_micro->thrown == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    bine__micro_interrupt(main_core, BINE__THROW);
-    return true;
+    return bine__throw_interrupt(main_micro) == 0;
 }
 
 void bine__block_enter(bine__block *block, bine_micro *micro)
@@ -454,11 +465,9 @@ bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args,
         self->extra->kwnames = Py_NewRef(kwnames);
     }
     if (nargs + named > 1) {
-        self->args = PyTuple_New(nargs - 1 + named);
+        self->args = bine__tuple_of(args + 1, nargs - 1 + named);
         if (self->args == NULL)
             return give_up(self);
-        for (Py_ssize_t i = 1; i < nargs + named; i++)
-            PyTuple_SET_ITEM(self->args, i - 1, Py_NewRef(args[i]));
     }
     return launch(rt, self, scope) ? self : give_up(self);
 }

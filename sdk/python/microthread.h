@@ -76,6 +76,9 @@ static inline bine_micro *bine__of_core(bine__micro *core)
     return (bine_micro *)(void *)((char *)core - offsetof(bine_micro, core));
 }
 
+/* Raises KeyboardInterrupt where it waits, once. 0, or -1 when out of memory. */
+int bine__throw_interrupt(bine_micro *micro);
+
 void bine__block_enter(bine__block *block, bine_micro *micro);
 void bine__block_leave(bine__block *block);
 
@@ -107,6 +110,9 @@ bine_micro *bine__spawn_call(bine *rt, bine_scope *scope, PyObject *const *args,
 /* Spawns function(*args) (both borrowed; args may be NULL) under `name` (taken, may be NULL). New. */
 bine_micro *bine__spawn(bine *rt, PyObject *function, PyObject *args, PyObject *name);
 
+/* `attribute` of the function if it is a str, else the name of its type: new, or NULL with an exception. */
+PyObject *bine__name_of(PyObject *function, const char *attribute);
+
 /* Its name: new, never NULL but with an exception. */
 PyObject *bine__micro_name(bine_micro *micro);
 
@@ -115,6 +121,9 @@ PyObject *bine__micro_site(const bine_micro *micro, int *line);
 
 /* The frames of one that is suspended, outermost first (a new list). */
 PyObject *bine__micro_stack(bine_micro *micro);
+
+/* What it waits for, in words (new), or NULL: for its turn, or with an exception. */
+PyObject *bine__awaited(const bine__micro *core);
 
 /* Waits until it has ended, in whatever way: BINE_OK, or a status with an exception. Its error is nobody's by
  * that. */

@@ -5,6 +5,8 @@
 #include "python/library.h"
 #include "python/microthread.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 /* Takes its no arguments by METH_FASTCALL: the interpreter has a faster way for such calls than
@@ -30,17 +32,97 @@ static PyObject *py_pause(PyObject *module, PyObject *const *args, Py_ssize_t na
     Py_RETURN_NONE;
 }
 
-static PyObject *py_sleep(PyObject *module, PyObject *seconds)
+static PyObject *none_or_raise(int status)
 {
-    int64_t ns;
-    int status;
-
-    (void)module;
-    if (bine__seconds(seconds, "the time to sleep", false, &ns) != 0)
-        return NULL;
-    status = bine_sleep(ns);
     return status == BINE_OK ? Py_NewRef(Py_None) : bine__raise_status(bine__here, status, NULL);
 }
+
+static PyObject *py_sleep(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"real"};
+    PyObject *given = NULL;
+    int real;
+    int64_t ns;
+
+    (void)module;
+    if (nargs != 1) {
+        PyErr_Format(PyExc_TypeError, "sleep() takes exactly one argument, the time to sleep (%zd given)",
+                     nargs);
+        return NULL;
+    }
+    if (bine__arguments("sleep", names, 1, args + nargs, 0, kwnames, &given) != 0)
+        return NULL;
+    real = given == NULL ? 0 : PyObject_IsTrue(given);
+    if (real < 0 || bine__seconds(args[0], "the time to sleep", false, &ns) != 0)
+        return NULL;
+    return none_or_raise(real ? bine_sleep_real(ns) : bine_sleep(ns));
+}
+
+static PyObject *py_next_frame(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return none_or_raise(bine_next_frame());
+}
+
+static PyObject *py_time(PyObject *module, PyObject *unused)
+{
+    bine *rt = bine__here;
+
+    (void)module;
+    (void)unused;
+    if (rt == NULL)
+        return bine__raise_status(NULL, BINE_ETHREAD, "time() is for the thread that runs the host's loop");
+    return PyFloat_FromDouble((double)bine__now(rt) / 1e9);
+}
+
+/* ---- descriptors ---- */
+
+static PyObject *raise_not_watched(int fd)
+{
+    errno = fcntl(fd, F_GETFD) < 0 ? EBADF : EPERM;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *wait_for(const char *function, unsigned events, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames)
+{
+    static const char *const names[] = {"fd", "timeout"};
+    PyObject *given[2] = {NULL, NULL};
+    int64_t ns = -1;
+    int status;
+    int fd;
+
+    if (bine__arguments(function, names, 2, args, nargs, kwnames, given) != 0)
+        return NULL;
+    if (given[0] == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() needs a descriptor, or something with a fileno()", function);
+        return NULL;
+    }
+    fd = PyObject_AsFileDescriptor(given[0]);
+    if (fd < 0 || (given[1] != NULL && bine__seconds(given[1], "timeout", true, &ns) != 0))
+        return NULL;
+    status = bine_wait_fd(fd, events, ns);
+    if (status == BINE_EIO)
+        return raise_not_watched(fd);
+    return none_or_raise(status > 0 ? BINE_OK : status);
+}
+
+static PyObject *py_wait_readable(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                  PyObject *kwnames)
+{
+    (void)module;
+    return wait_for("wait_readable", BINE_READABLE, args, nargs, kwnames);
+}
+
+static PyObject *py_wait_writable(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                  PyObject *kwnames)
+{
+    (void)module;
+    return wait_for("wait_writable", BINE_WRITABLE, args, nargs, kwnames);
+}
+
+/* ---- micro-threads ---- */
 
 static PyObject *py_current(PyObject *module, PyObject *unused)
 {
@@ -80,14 +162,12 @@ static PyObject *py_setrecursionlimit(PyObject *module, PyObject *limit)
 
 static PyObject *py_parallel(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *functions = PyTuple_New(nargs);
+    PyObject *functions = bine__tuple_of(args, nargs);
     PyObject *results;
 
     (void)module;
     if (functions == NULL)
         return NULL;
-    for (Py_ssize_t i = 0; i < nargs; i++)
-        PyTuple_SET_ITEM(functions, i, Py_NewRef(args[i]));
     results = bine__library_call("parallel", "parallel", &functions, 1, NULL);
     Py_DECREF(functions);
     return results;
@@ -123,9 +203,28 @@ static PyMethodDef functions[] = {
                "Start function(*args, **kwargs) as a micro-thread and return it, a MicroThread.\n\n"
                "It first runs when its turn comes, with a copy of the caller's context variables.\n"
                "A coroutine function may be given too.")},
-    {"sleep", py_sleep, METH_O,
-     PyDoc_STR("sleep($module, seconds, /)\n--\n\n"
-               "Suspend this micro-thread for so long on the host's clock; the others go on.")},
+    {"sleep", (PyCFunction)(void (*)(void))py_sleep, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR(
+         "sleep($module, seconds, /, *, real=False)\n--\n\n"
+         "Suspend this micro-thread for so long; the others go on. It is game time, which the host may\n"
+         "scale, pause and step, or with `real` real time.")},
+    {"next_frame", py_next_frame, METH_NOARGS,
+     PyDoc_STR(
+         "next_frame($module, /)\n--\n\n"
+         "Suspend this micro-thread until the host begins its next frame; where the host has none, for\n"
+         "1/60 s after the last.")},
+    {"time", py_time, METH_NOARGS,
+     PyDoc_STR("time($module, /)\n--\n\n"
+               "Game time in seconds, which sleep() and timeouts go by: from the start of the runtime.")},
+    {"wait_readable", (PyCFunction)(void (*)(void))py_wait_readable, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR(
+         "wait_readable($module, /, fd, timeout=None)\n--\n\n"
+         "Suspend this micro-thread until a descriptor, or what has a fileno(), can be read from: data,\n"
+         "its end, an error. Timeout when `timeout` seconds of real time are over. It must stay open\n"
+         "meanwhile. OSError when it is none that can be watched: a regular file.")},
+    {"wait_writable", (PyCFunction)(void (*)(void))py_wait_writable, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("wait_writable($module, /, fd, timeout=None)\n--\n\n"
+               "The same until it can be written to, or a socket is connected.")},
     {"pause", (PyCFunction)(void (*)(void))py_pause, METH_FASTCALL,
      PyDoc_STR("pause($module, /)\n--\n\n"
                "Let every other micro-thread that is ready have its turn first.")},
@@ -241,6 +340,16 @@ PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     return type->tp_alloc(type, 0);
+}
+
+void bine__dealloc_plain(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    if (PyType_SUPPORTS_WEAKREFS(type))
+        PyObject_ClearWeakRefs(self);
+    type->tp_free(self);
+    Py_DECREF(type);
 }
 
 static void do_nothing(bine *rt, void *user)
@@ -363,7 +472,7 @@ void bine__python_close(bine *rt)
      * still meet them. */
     restore_recursion_limit(rt->python);
     rt->python->rt = NULL;
-    rt->hooked = false;
+    rt->hooked = rt->hooks = false;
     Py_CLEAR(rt->python->switch_hook);
     Py_CLEAR(rt->python->host_modules);
     Py_CLEAR(rt->python->sources);

@@ -43,7 +43,7 @@ static int hub_traverse(pipe_hub *self, visitproc visit, void *arg)
     if (!is_whole(self))
         return 0;
     for (size_t i = 0; i < p->ring.count; i++)
-        Py_VISIT((PyObject *)bine__item_object(p->ring.slots[(p->ring.head + i) & (p->ring.size - 1)]));
+        Py_VISIT((PyObject *)bine__item_object(*bine__ring_at(&p->ring, i)));
     if (p->last.value != NULL && bine__value_unshared(p->last.value))
         Py_VISIT(bine__value_object(p->last.value));
     return 0;
@@ -378,43 +378,14 @@ static PyObject *face_next(pipe_object *self)
     return object;
 }
 
-static PyObject *raise_empty(void)
-{
-    PyObject *module = PyImport_ImportModule("_queue"); /* where module queue has it from */
-    PyObject *class = module == NULL ? NULL : PyObject_GetAttrString(module, "Empty");
-
-    if (class != NULL)
-        PyErr_SetNone(class);
-    Py_XDECREF(class);
-    Py_XDECREF(module);
-    return NULL;
-}
-
-/* The one argument `fallback` (borrowed), NULL without one. */
-static int default_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **fallback)
-{
-    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-
-    *fallback = nargs + named == 1 ? args[0] : NULL;
-    if (nargs + named > 1) {
-        PyErr_Format(PyExc_TypeError, "try_get() takes at most 1 argument (%zd given)", nargs + named);
-        return -1;
-    }
-    if (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "default") != 0) {
-        PyErr_Format(PyExc_TypeError, "try_get() got an unexpected keyword argument '%U'",
-                     PyTuple_GET_ITEM(kwnames, 0));
-        return -1;
-    }
-    return 0;
-}
-
 static PyObject *face_try_get(pipe_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    PyObject *fallback;
+    static const char *const names[] = {"default"};
+    PyObject *fallback = NULL;
     bine__item item;
     int status;
 
-    if (default_argument(args, nargs, kwnames, &fallback) != 0)
+    if (bine__arguments("try_get", names, 1, args, nargs, kwnames, &fallback) != 0)
         return NULL;
     if (!self->reads)
         return raise_without_reader(self);
@@ -428,7 +399,7 @@ static PyObject *face_try_get(pipe_object *self, PyObject *const *args, Py_ssize
         return raise_end(self->pipe);
     if (status != BINE_EAGAIN)
         return raise_refusal(status, "get");
-    return fallback != NULL ? Py_NewRef(fallback) : raise_empty();
+    return fallback != NULL ? Py_NewRef(fallback) : bine__raise_empty();
 }
 
 /* ---- closing ---- */

@@ -67,6 +67,9 @@ PyObject *bine__get_item(PyObject *dict, const char *key);
 /* A module that has been imported (borrowed), or NULL: likewise. */
 PyObject *bine__imported(const char *name);
 
+/* Raises class `name` of a module that is imported when it comes to that. Returns NULL. */
+PyObject *bine__raise_from(const char *module, const char *name);
+
 /* Takes the exception that is set (normalized, with its traceback); never NULL. */
 PyObject *bine__take_exception(void);
 /* Raises it again; the reference is taken. */
@@ -106,9 +109,24 @@ int bine__seconds(PyObject *seconds, const char *what, bool none_allowed, int64_
 int bine__timeout_argument(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, const char *method,
                            int64_t *out);
 
+/* The arguments blocking=True and `timeout` (borrowed, NULL without one) of acquire(). -1 with an exception
+ * on bad input. */
+int bine__acquire_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int *blocking,
+                            PyObject **timeout);
+
 /* `blocking` and `timeout` (seconds, -1 or NULL for none) as threading's locks take them: nanoseconds, 0 for
  * a call that must not wait, -1 without a limit. -1 with an exception on bad input. */
 int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
+
+/* A new tuple of `count` objects, or NULL with an exception. */
+static inline PyObject *bine__tuple_of(PyObject *const *items, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+
+    for (Py_ssize_t i = 0; tuple != NULL && i < count; i++)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(items[i]));
+    return tuple;
+}
 
 /* ---- convert.c ---- */
 
@@ -116,6 +134,11 @@ int bine__lock_timeout(int blocking, PyObject *timeout, int64_t *ns);
 PyObject *bine__value_object(bine_value *value);
 /* As bine_value_from_object(), on whatever thread has the GIL. */
 bine_value *bine__value_holding(bine *rt, PyObject *object);
+
+/* ---- queue.c ---- */
+
+/* Raises queue.Empty. Returns NULL. */
+PyObject *bine__raise_empty(void);
 
 /* ---- smallstack.c ---- */
 
@@ -171,6 +194,8 @@ int bine__add_type_only(bine__python *py, PyType_Spec *spec);
 
 /* tp_new of a type that takes no arguments; a subclass's __init__ may. */
 PyObject *bine__new_plain(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+/* tp_dealloc of a type whose objects own nothing, and are none of the collector's. */
+void bine__dealloc_plain(PyObject *self);
 
 /* ---- identity.c ---- */
 
@@ -202,6 +227,11 @@ int bine__refuse_waits(void);
 /* After finalisation: type, which outlives it, is as it was. */
 void bine__admit_waits(void);
 
+/* ---- frames.c ---- */
+
+/* Has tracebacks show the lines of scripts that are strings. Exceptions are kept out. */
+void bine__publish_sources(bine__python *py);
+
 /* ---- report.c ---- */
 
 /* A rejection for `exception`, which `holder` is or has: a micro-thread. */
@@ -211,9 +241,6 @@ PyObject *bine__result_exception(const bine__result *r);
 
 /* An exception is set that has no script to go to: logs and clears it. */
 void bine__python_log_exception(bine *rt, const char *where);
-
-/* Has tracebacks show the lines of scripts that are strings. Exceptions are kept out. */
-void bine__publish_sources(bine__python *py);
 
 /* Has `exception` (taken), which ended `micro`, told to the host, at a turn of its own. */
 void bine__report_later(bine *rt, bine_micro *micro, PyObject *exception);

@@ -83,33 +83,20 @@ PyObject *bine__give_queue(PyObject *unused, PyObject *module)
     return status != 0 || empty_error == NULL ? NULL : Py_NewRef(Py_None);
 }
 
-/* The standard exceptions live in modules that are imported when it comes to that. Returns NULL. */
-static PyObject *raise_standard(const char *name)
-{
-    PyObject *queue = PyImport_ImportModule("queue");
-    PyObject *error = queue == NULL ? NULL : PyObject_GetAttrString(queue, name);
-
-    if (error != NULL)
-        PyErr_SetNone(error);
-    Py_XDECREF(error);
-    Py_XDECREF(queue);
-    return NULL;
-}
-
 static PyObject *raise_full(void)
 {
-    return raise_standard("Full");
+    return bine__raise_from("queue", "Full");
 }
 
-static PyObject *raise_empty(void)
+PyObject *bine__raise_empty(void)
 {
     if (empty_error == NULL)
-        return raise_standard("Empty");
+        return bine__raise_from("_queue", "Empty"); /* where module queue has it from */
     PyErr_SetNone(empty_error);
     return NULL;
 }
 
-/* block=True, timeout=None behind `skip` arguments: nanoseconds, 0 for no wait. */
+/* block=True, timeout=None: nanoseconds, 0 for no wait, -1 without a limit. */
 static int parse_wait(PyObject *block, PyObject *timeout, int64_t *ns)
 {
     int blocks = block == NULL ? 1 : PyObject_IsTrue(block);
@@ -182,11 +169,11 @@ static PyObject *get(queue_object *self, int64_t ns)
         return item;
     }
     if (ns == 0)
-        return raise_empty();
+        return bine__raise_empty();
     status = bine__line_wait(&want, &item);
     if (status == BINE_OK)
         return item;
-    return status == BINE_ETIMEDOUT ? raise_empty() : NULL;
+    return status == BINE_ETIMEDOUT ? bine__raise_empty() : NULL;
 }
 
 static PyObject *queue_put(queue_object *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -2,6 +2,7 @@
 #include "python/report.h"
 
 #include "data/value.h"
+#include "python/frames.h"
 #include "python/microthread.h"
 #include "python/python.h"
 
@@ -11,32 +12,13 @@
 /* A bine_error with what it owns. */
 typedef struct owned_error {
     bine_error public; /* first */
-    bine_frame *frames;
-    size_t capacity;
+    bine__framelist list;
     bine_error *cause;
     bine_error **group;
 } owned_error;
 
 /* Causes and members go as deep as this at the most. */
 #define DEPTH_MAX 64
-
-static char *copy_text(const char *text)
-{
-    return strdup(text == NULL ? "" : text);
-}
-
-/* str(object), whatever happens; new C text or NULL when memory is out. */
-static char *text_of(PyObject *object)
-{
-    PyObject *text = object == NULL ? NULL : PyObject_Str(object);
-    PyObject *bytes = text == NULL ? NULL : PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
-    char *copy = bytes != NULL ? copy_text(PyBytes_AS_STRING(bytes)) : copy_text("<its str() failed>");
-
-    PyErr_Clear();
-    Py_XDECREF(text);
-    Py_XDECREF(bytes);
-    return copy;
-}
 
 /* "ValueError", "mymodule.Trouble". */
 static char *type_name(PyObject *exception)
@@ -56,7 +38,7 @@ static char *type_name(PyObject *exception)
     if (full != NULL || name != NULL)
         bytes = PyUnicode_AsEncodedString(full != NULL ? full : name, "utf-8", "backslashreplace");
     PyErr_Clear();
-    copy = copy_text(bytes != NULL ? PyBytes_AS_STRING(bytes) : Py_TYPE(exception)->tp_name);
+    copy = bine__copy_text(bytes != NULL ? PyBytes_AS_STRING(bytes) : Py_TYPE(exception)->tp_name);
     Py_XDECREF(bytes);
     Py_XDECREF(full);
     Py_XDECREF(module);
@@ -64,64 +46,18 @@ static char *type_name(PyObject *exception)
     return copy;
 }
 
-/* The source line without its indentation; "" when it cannot be had. */
-static char *source_line(PyObject *lines, PyObject *file, int line)
-{
-    PyObject *text = lines == NULL ? NULL : PyObject_CallFunction(lines, "Oi", file, line);
-    PyObject *bare = text == NULL ? NULL : PyObject_CallMethod(text, "strip", NULL);
-    char *copy = bare != NULL ? text_of(bare) : copy_text("");
-
-    PyErr_Clear();
-    Py_XDECREF(bare);
-    Py_XDECREF(text);
-    return copy;
-}
-
-static bine_frame *new_frame(owned_error *error)
-{
-    bine_frame *frames = error->frames;
-
-    if (error->public.frame_count == error->capacity) {
-        error->capacity = error->capacity == 0 ? 16 : error->capacity * 2;
-        frames = realloc(frames, error->capacity * sizeof *frames);
-        if (frames == NULL)
-            return NULL;
-        error->frames = frames;
-    }
-    frames[error->public.frame_count] = (bine_frame){0};
-    return &frames[error->public.frame_count++];
-}
-
-static void free_frame(const bine_frame *frame)
-{
-    free((char *)(uintptr_t)frame->file);
-    free((char *)(uintptr_t)frame->function);
-    free((char *)(uintptr_t)frame->source);
-}
-
 static int add_frame(owned_error *error, PyTracebackObject *tb, PyObject *lines)
 {
     PyCodeObject *code = PyFrame_GetCode(tb->tb_frame);
     PyObject *line = PyObject_GetAttrString((PyObject *)tb, "tb_lineno"); /* computed when asked for */
-    bine_frame *frame = new_frame(error);
+    int number = line == NULL || line == Py_None ? 0 : (int)PyLong_AsLong(line);
+    int status;
 
-    if (frame != NULL) {
-        frame->line = line == NULL || line == Py_None ? 0 : (int)PyLong_AsLong(line);
-        PyErr_Clear();
-        frame->file = text_of(code->co_filename);
-        frame->function = text_of(code->co_qualname);
-        frame->source = source_line(lines, code->co_filename, frame->line);
-    }
     PyErr_Clear();
+    status = bine__framelist_add(&error->list, code, number, lines);
     Py_XDECREF(line);
     Py_DECREF(code);
-    if (frame == NULL)
-        return -1;
-    if (frame->file != NULL && frame->function != NULL && frame->source != NULL)
-        return 0;
-    free_frame(frame);
-    error->public.frame_count--;
-    return -1;
+    return status;
 }
 
 /* New, or NULL. On 3.11 __traceback__ may be None. */
@@ -137,57 +73,18 @@ static PyObject *traceback_of(PyObject *exception)
 static int add_frames(owned_error *error, PyObject *exception)
 {
     PyObject *tb = traceback_of(exception);
-    PyObject *linecache = tb == NULL ? NULL : PyImport_ImportModule("linecache");
-    PyObject *lines = linecache == NULL ? NULL : PyObject_GetAttrString(linecache, "getline");
+    PyObject *lines = tb == NULL ? NULL : bine__line_reader();
     int status = 0;
 
-    PyErr_Clear();
     while (tb != NULL && status == 0) { /* held: looking for its line may run any code */
         status = add_frame(error, (PyTracebackObject *)tb, lines);
         Py_SETREF(tb, Py_XNewRef((PyObject *)((PyTracebackObject *)tb)->tb_next));
     }
     Py_XDECREF(lines);
-    Py_XDECREF(linecache);
     Py_XDECREF(tb);
-    error->public.frames = error->frames;
+    error->public.frames = error->list.frames;
+    error->public.frame_count = error->list.count;
     return status;
-}
-
-/* linecache's entry for `source`: its size, no date, its lines, its name. New. */
-static PyObject *cache_entry(PyObject *name, PyObject *source)
-{
-    PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(source), PyBytes_GET_SIZE(source), "replace");
-    PyObject *lines = text == NULL ? NULL : PyUnicode_Splitlines(text, 1);
-    PyObject *entry = lines == NULL ? NULL
-                                    : Py_BuildValue("(nOOO)", PyBytes_GET_SIZE(source), Py_None, lines, name);
-
-    Py_XDECREF(lines);
-    Py_XDECREF(text);
-    return entry;
-}
-
-/* Not before an error is to be shown: linecache takes some milliseconds to import. */
-void bine__publish_sources(bine__python *py)
-{
-    PyObject *module = PyDict_GET_SIZE(py->sources) == 0 ? NULL : PyImport_ImportModule("linecache");
-    PyObject *cache = module == NULL ? NULL : PyObject_GetAttrString(module, "cache");
-    PyObject *name;
-    PyObject *source;
-    Py_ssize_t at = 0;
-
-    while (cache != NULL && PyDict_Next(py->sources, &at, &name, &source)) {
-        PyObject *entry = cache_entry(name, source);
-
-        if (entry != NULL)
-            PyObject_SetItem(cache, name, entry);
-        PyErr_Clear();
-        Py_XDECREF(entry);
-    }
-    if (cache != NULL)
-        PyDict_Clear(py->sources);
-    PyErr_Clear();
-    Py_XDECREF(cache);
-    Py_XDECREF(module);
 }
 
 /* As Python prints it, by its own module; with what hangs on it, or alone. NULL when even that fails. */
@@ -211,7 +108,7 @@ static char *formatted(PyObject *exception, bool chain)
     if (empty != NULL)
         text = PyUnicode_Join(empty, lines);
     if (text != NULL)
-        copy = text_of(text);
+        copy = bine__text_of(text);
     PyErr_Clear();
     Py_XDECREF(text);
     Py_XDECREF(empty);
@@ -246,8 +143,8 @@ static owned_error *new_error(int code, char *type, char *message)
     error->public.code = code;
     error->public.type = type;
     error->public.message = message;
-    error->public.micro_name = copy_text("");
-    error->public.spawn_file = copy_text("");
+    error->public.micro_name = bine__copy_text("");
+    error->public.spawn_file = bine__copy_text("");
     if (type != NULL && message != NULL && error->public.micro_name != NULL &&
         error->public.spawn_file != NULL)
         return error;
@@ -350,7 +247,7 @@ static int add_group(owned_error *error, PyObject *exception, walk *way)
 static bine_error *describe_parts(PyObject *exception, walk *way)
 {
     char *type = type_name(exception);
-    owned_error *error = new_error(BINE_ESCRIPT, type, text_of(exception));
+    owned_error *error = new_error(BINE_ESCRIPT, type, bine__text_of(exception));
     char *text = NULL;
 
     if (error == NULL)
@@ -385,7 +282,7 @@ static bine_error *describe_all(PyObject *exception)
 
 static int set_text(const char **field, const char *text)
 {
-    char *copy = copy_text(text);
+    char *copy = bine__copy_text(text);
 
     if (copy == NULL)
         return -1;
@@ -414,7 +311,7 @@ bine_error *bine__error_new(PyObject *exception, const char *micro_name, const c
 /* Of a rejection by the host, who says no more than this. */
 static bine_error *plain_error(int code, const char *type, const char *message)
 {
-    owned_error *error = new_error(code, copy_text(type), copy_text(message));
+    owned_error *error = new_error(code, bine__copy_text(type), bine__copy_text(message));
 
     return error == NULL ? NULL : with_text(error, NULL);
 }
@@ -422,9 +319,7 @@ static bine_error *plain_error(int code, const char *type, const char *message)
 /* One without what hangs on it; the causes of a chain one after the other, not in ever deeper calls. */
 static void free_one(owned_error *error)
 {
-    for (size_t i = 0; i < error->public.frame_count; i++)
-        free_frame(&error->frames[i]);
-    free(error->frames);
+    bine__framelist_clear(&error->list);
     for (size_t i = 0; i < error->public.group_count; i++)
         bine_error_free(error->group[i]);
     free(error->group);
@@ -535,7 +430,7 @@ bine__result bine__result_of(bine *rt, PyObject *holder, PyObject *exception)
 {
     bine__result r = {.state = BINE_ESCRIPT};
     char *type = type_name(exception);
-    char *text = text_of(exception);
+    char *text = bine__text_of(exception);
     char *message = NULL;
 
     r.value = bine__value_holding(rt, holder);

@@ -142,7 +142,7 @@ static void leave(scope_object *self)
     if (scope->cancelled)
         bine__body_cancel_end(scope->body);
     else
-        bine__timer_stop(&scope->rt->timers, &scope->deadline);
+        bine__timer_stop(&scope->deadline);
     scope->body = NULL;
     scope->closed = true;
     self->left = true;

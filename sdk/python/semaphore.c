@@ -32,16 +32,13 @@ static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 
 static int parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *ns)
 {
-    static const char *const names[] = {"blocking", "timeout"};
-    PyObject *given[2] = {0};
-    int blocking = 1;
+    PyObject *timeout;
+    int blocking;
 
     *ns = -1;
-    if (bine__arguments("acquire", names, 2, args, nargs, kwnames, given) != 0)
+    if (bine__acquire_arguments(args, nargs, kwnames, &blocking, &timeout) != 0)
         return -1;
-    if (given[0] != NULL)
-        blocking = PyObject_IsTrue(given[0]);
-    if (blocking < 0 || (given[1] != NULL && bine__seconds(given[1], "timeout", true, ns) != 0))
+    if (timeout != NULL && bine__seconds(timeout, "timeout", true, ns) != 0)
         return -1;
     if (!blocking && *ns >= 0) {
         PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
@@ -145,22 +142,12 @@ static PyMemberDef semaphore_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static void semaphore_dealloc(semaphore_object *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    if (self->weakrefs != NULL)
-        PyObject_ClearWeakRefs((PyObject *)self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR("Semaphore(value=1)\n--\n\n"
                        "`value` at a time, micro-threads and OS threads alike, in the order they came.")},
     {Py_tp_new, semaphore_new},
-    {Py_tp_dealloc, semaphore_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_repr, semaphore_repr},
     {Py_tp_methods, semaphore_methods},
     {Py_tp_members, semaphore_members},

@@ -94,14 +94,6 @@ static PyObject *shield_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-static void shield_dealloc(shield_object *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyObject *shield_enter(shield_object *self, PyObject *unused)
 {
     bine_micro *micro = bine_micro_current();
@@ -145,7 +137,7 @@ static PyType_Slot shield_slots[] = {
                     "Inside, for at most so many seconds, neither cancel() nor the end of the runtime cuts\n"
                     "a wait short or refuses one. What came meanwhile is raised at the next wait after.")},
     {Py_tp_new, shield_new},
-    {Py_tp_dealloc, shield_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain},
     {Py_tp_methods, shield_methods},
     {0, NULL},
 };

@@ -75,18 +75,9 @@ static void leave(bine__block *block)
 
     if (self->due)
         unmake_due(self);
-    bine__timer_stop(&block->micro->core.rt->timers, &self->timer);
+    bine__timer_stop(&self->timer);
     bine__block_leave(block);
     Py_DECREF(self);
-}
-
-/* Never while inside its block. */
-static void timeout_dealloc(bine__timeout *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    type->tp_free(self);
-    Py_DECREF(type);
 }
 
 static PyObject *timeout_enter(bine__timeout *self, PyObject *unused)
@@ -153,7 +144,7 @@ static PyType_Slot timeout_slots[] = {
                        "raises bine.Timeout, once, at the wait inside that goes on for longer. None sets no\n"
                        "limit.")},
     {Py_tp_new, timeout_new},
-    {Py_tp_dealloc, timeout_dealloc},
+    {Py_tp_dealloc, bine__dealloc_plain}, /* never while inside its block */
     {Py_tp_methods, timeout_methods},
     {Py_tp_members, timeout_members},
     {Py_tp_getset, timeout_getset},

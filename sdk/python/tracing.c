@@ -175,7 +175,8 @@ static PyObject *current_or_none(void)
 
 static void update_hooked(bine *rt)
 {
-    rt->hooked = rt->switch_hook != NULL || rt->python->switch_hook != NULL;
+    rt->hooks = rt->switch_hook != NULL || rt->python->switch_hook != NULL;
+    rt->hooked = rt->hooks || rt->timing;
 }
 
 int bine_set_switch_hook(bine *rt, bine_switch_hook hook, void *user)

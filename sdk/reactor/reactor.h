@@ -1,41 +1,84 @@
 /* The contract of a reactor: it tells the runtime that time has passed, that a descriptor is
- * ready, that another thread has called. It only tells: callbacks given here record and
- * enqueue, and never run a script nor switch stacks. Owner thread, without the GIL, unless said
- * otherwise. */
+ * ready, that another thread has called. It only tells: what it calls records and enqueues, and
+ * never runs a script nor switches stacks. Owner thread, without the GIL or with it, unless said
+ * otherwise.
+ *
+ * There are three: a libuv loop of the runtime's own, a libuv loop of the host's (both uv.c), and
+ * what a host supplies (custom.c). On the first the runtime polls, in bine_tick() and bine_run(); a
+ * host may wait for its descriptor, or have guest.c do that. On the others the host polls. */
 #ifndef BINE_REACTOR_REACTOR_H
 #define BINE_REACTOR_REACTOR_H
 
+#include <bine/reactor.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct bine__reactor bine__reactor;
 
-/* A watch on a descriptor. */
-typedef struct bine__watch bine__watch;
-typedef void (*bine__on_readable)(int fd, void *user);
+/* The interest in one descriptor; one that has it embeds this. */
+struct bine_watch {
+    bine__reactor *reactor;
+    int fd;
+    unsigned events;                                          /* asked for: BINE_READABLE, BINE_WRITABLE */
+    void (*ready)(struct bine_watch *watch, unsigned events); /* only enqueues; may end the watch */
+    void *handle;                                             /* the reactor's own */
+};
 
-/* A reactor of its own on libuv. NULL: out of memory or descriptors. */
-bine__reactor *bine__reactor_new(void);
+typedef struct bine__reactor_kind {
+    /* Takes in what has happened, waiting for it up to `timeout_ns` (0: not at all, negative: without
+     * limit). NULL: the host polls, and tells by itself. */
+    void (*poll)(bine__reactor *reactor, int64_t timeout_ns);
 
-/* Takes in what has happened, waiting for it up to `timeout_ns` (0: not at all, negative: without limit). */
-void bine__reactor_poll(bine__reactor *reactor, int64_t timeout_ns);
+    /* Ends a poll that waits, or the next one; a host that polls is to take a turn. Thread: any, and safe
+     * in a signal handler. */
+    void (*wake)(bine__reactor *reactor);
 
-/* Ends a poll that waits, or the next one. Thread: any, and safe in a signal handler. */
-void bine__reactor_wake(bine__reactor *reactor);
+    /* Something has come up between two turns: the host is to take one, and its loop not to end before. */
+    void (*ask)(bine__reactor *reactor);
 
-/* Calls `on_readable` in a poll whenever `fd` is readable. NULL: not watchable. Does not keep
- * bine_run() going by itself. */
-bine__watch *bine__reactor_watch(bine__reactor *reactor, int fd, bine__on_readable on_readable, void *user);
-void bine__reactor_unwatch(bine__watch *watch);
+    /* After each turn: the next one is wanted in `wait_ns` (0: at once, negative: when woken). `waits`: the
+     * host's loop should not end, somebody waits. NULL: nobody has to know. */
+    void (*plan)(bine__reactor *reactor, int64_t wait_ns, bool waits);
 
-/* False: the descriptors that the reactor stands on have been closed by somebody. */
-bool bine__reactor_intact(const bine__reactor *reactor);
+    /* watch->events is to become `events`; 0: it ends, and `watch` is not touched again. 0, or a negative
+     * errno; never for 0. */
+    int (*watch)(bine__reactor *reactor, bine_watch *watch, unsigned events);
 
-/* Makes new descriptors: after a fork, in the child, which shares them with its parent; or when
- * they have been closed. Watches stay and must be made anew, if their own descriptors are new. */
-void bine__reactor_renew(bine__reactor *reactor);
+    /* Readable when poll() has something to take in, or a turn is wanted: from the first call on. Negative:
+     * there is none. */
+    int (*poll_fd)(bine__reactor *reactor);
 
-/* All watches must be gone. */
-void bine__reactor_free(bine__reactor *reactor);
+    /* A host is about to wait for poll_fd(): the kernel is to know of all watches. May be NULL. */
+    void (*flush)(bine__reactor *reactor);
+
+    /* False: the descriptors that it stands on have been closed by somebody. May be NULL. */
+    bool (*intact)(const bine__reactor *reactor);
+
+    /* Makes new descriptors: after a fork, in the child, which shares them with its parent; or when they
+     * have been closed. Watches stay and must be made anew, if their own descriptors are new. */
+    void (*renew)(bine__reactor *reactor);
+
+    /* All watches must be gone. */
+    void (*free)(bine__reactor *reactor);
+} bine__reactor_kind;
+
+struct bine__reactor {
+    const bine__reactor_kind *kind;
+};
+
+struct uv_loop_s;
+
+/* NULL: out of memory or descriptors. `turn(user)` is called on the host's loop when a turn is due. */
+bine__reactor *bine__uv_new(void);
+bine__reactor *bine__uv_on(struct uv_loop_s *loop, void (*turn)(void *user), void *user);
+bine__reactor *bine__custom_new(const bine_reactor *host);
+
+static inline void bine__reactor_wake(bine__reactor *reactor)
+{
+    reactor->kind->wake(reactor);
+}
+
+/* 0, or a negative errno, and then it is as it was. */
+int bine__watch_set(bine_watch *watch, unsigned events);
 
 #endif

@@ -1,132 +1,334 @@
-/* The reactor on libuv: the only file that makes uv_ calls for the loop. */
+/* The reactor on libuv, on a loop of the runtime's own or on the host's: the only file that makes uv_
+ * calls for the loop. */
 #include "reactor/reactor.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <uv.h>
 
-struct bine__reactor {
-    uv_loop_t loop;
+/* On the host's loop it is more: `check` takes the turns, after libuv has seen to descriptors and not amidst;
+ * `idle` keeps the loop from waiting while a turn is wanted at once. None of them keeps the loop alive, but
+ * `async` while somebody waits. */
+typedef struct uv_reactor {
+    bine__reactor base; /* first */
+    uv_loop_t *loop;
     uv_async_t async; /* wakes the loop */
     uv_timer_t timer; /* bounds a wait */
-};
 
-struct bine__watch {
-    uv_poll_t poll;
-    int fd;
-    bine__on_readable on_readable;
+    /* On a loop of its own: */
+    uv_loop_t own;
+    bool polled;   /* the host polls its descriptor */
+    bool unlisted; /* libuv has yet to tell the kernel of a watch */
+
+    /* On the host's: */
+    uv_check_t check;
+    uv_idle_t idle;
+    void (*turn)(void *user);
     void *user;
-};
+    int handles; /* that are not closed yet */
+} uv_reactor;
 
 static void on_async(uv_async_t *async)
 {
     (void)async; /* the wake itself is all there is to it */
 }
 
+static void wake(bine__reactor *reactor)
+{
+    uv_async_send(&((uv_reactor *)reactor)->async);
+}
+
+/* `fire` is called in a wait, `ns` from now. libuv counts in milliseconds from what it thinks the time is:
+ * round up, so as not to spin through the last one. */
+static void set_timer(uv_reactor *r, uv_timer_cb fire, int64_t ns)
+{
+    uint64_t due_ms = (uv_hrtime() + (uint64_t)ns + 999999u) / 1000000u;
+    uint64_t now_ms = uv_now(r->loop);
+
+    uv_timer_start(&r->timer, fire, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+}
+
+/* ---- watches ---- */
+
+typedef struct poll_handle {
+    uv_poll_t poll; /* first */
+    bine_watch *watch;
+} poll_handle;
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    unsigned ready = status < 0 ? BINE_READABLE | BINE_WRITABLE : 0;
+
+    if (events & UV_READABLE)
+        ready |= BINE_READABLE;
+    if (events & UV_WRITABLE)
+        ready |= BINE_WRITABLE;
+    bine_watch_ready(((poll_handle *)(void *)poll)->watch, ready);
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+/* libuv makes the descriptor non-blocking, and with it whoever shares it: a terminal's other programs. */
+static int poll_init(uv_loop_t *loop, uv_poll_t *poll, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int status = uv_poll_init(loop, poll, fd);
+
+    if (status == 0 && flags >= 0 && (flags & O_NONBLOCK) == 0)
+        (void)fcntl(fd, F_SETFL, flags);
+    return status;
+}
+
+static int new_handle(uv_reactor *r, bine_watch *watch)
+{
+    poll_handle *handle = malloc(sizeof *handle);
+    int status;
+
+    if (handle == NULL)
+        return UV_ENOMEM;
+    status = poll_init(r->loop, &handle->poll, watch->fd);
+    if (status != 0) {
+        free(handle);
+        return status;
+    }
+    uv_unref((uv_handle_t *)&handle->poll);
+    handle->watch = watch;
+    watch->handle = handle;
+    return 0;
+}
+
+static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
+{
+    uv_reactor *r = (uv_reactor *)reactor;
+    int wanted = 0;
+    int status = 0;
+
+    if (w->handle == NULL)
+        status = new_handle(r, w);
+    if (status != 0)
+        return status;
+    r->unlisted = true;
+    if (events == 0) {
+        uv_close(w->handle, free_handle);
+        w->handle = NULL;
+        return 0;
+    }
+    if (events & BINE_READABLE)
+        wanted |= UV_READABLE;
+    if (events & BINE_WRITABLE)
+        wanted |= UV_WRITABLE;
+    return uv_poll_start(w->handle, wanted, on_poll);
+}
+
+static void renew(bine__reactor *reactor)
+{
+    uv_loop_fork(((uv_reactor *)reactor)->loop);
+}
+
+/* ---- a loop of its own ---- */
+
 /* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
  * for nothing else would. (libuv 1.44, uv_run().) */
-static void on_timer(uv_timer_t *timer)
+static void end_wait(uv_timer_t *timer)
 {
     uv_stop(timer->loop);
 }
 
-bine__reactor *bine__reactor_new(void)
+static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
-    bine__reactor *reactor = calloc(1, sizeof *reactor);
+    uv_reactor *r = (uv_reactor *)reactor;
 
-    if (reactor == NULL)
+    r->unlisted = false;
+    if (timeout_ns == 0) {
+        uv_run(r->loop, UV_RUN_NOWAIT);
+        return;
+    }
+    if (timeout_ns > 0)
+        set_timer(r, end_wait, timeout_ns);
+    uv_run(r->loop, UV_RUN_ONCE);
+    uv_timer_stop(&r->timer);
+}
+
+static int poll_fd_own(bine__reactor *reactor)
+{
+    uv_reactor *r = (uv_reactor *)reactor;
+
+    r->polled = true;
+    return uv_backend_fd(r->loop);
+}
+
+/* Nobody has to ask a host that gives turns in its own time. */
+static void ask_own(bine__reactor *reactor)
+{
+    if (((uv_reactor *)reactor)->polled)
+        wake(reactor);
+}
+
+static void flush_own(bine__reactor *reactor)
+{
+    if (((uv_reactor *)reactor)->unlisted)
+        poll_own(reactor, 0);
+}
+
+static bool intact_own(const bine__reactor *reactor)
+{
+    return fcntl(uv_backend_fd(((const uv_reactor *)reactor)->loop), F_GETFD) >= 0;
+}
+
+static void free_own(bine__reactor *reactor)
+{
+    uv_reactor *r = (uv_reactor *)reactor;
+
+    uv_close((uv_handle_t *)&r->async, NULL);
+    uv_close((uv_handle_t *)&r->timer, NULL);
+    uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
+    uv_loop_close(r->loop);
+    free(r);
+}
+
+static const bine__reactor_kind own_kind = {
+    .poll = poll_own,
+    .wake = wake,
+    .ask = ask_own,
+    .watch = watch,
+    .poll_fd = poll_fd_own,
+    .flush = flush_own,
+    .intact = intact_own,
+    .renew = renew,
+    .free = free_own,
+};
+
+bine__reactor *bine__uv_new(void)
+{
+    uv_reactor *r = calloc(1, sizeof *r);
+
+    if (r == NULL)
         return NULL;
-    if (uv_loop_init(&reactor->loop) != 0)
+    r->base.kind = &own_kind;
+    r->loop = &r->own;
+    if (uv_loop_init(r->loop) != 0)
         goto no_loop;
-    if (uv_async_init(&reactor->loop, &reactor->async, on_async) != 0)
+    if (uv_async_init(r->loop, &r->async, on_async) != 0)
         goto no_async;
-    uv_timer_init(&reactor->loop, &reactor->timer); /* cannot fail */
-    return reactor;
+    uv_timer_init(r->loop, &r->timer); /* cannot fail */
+    return &r->base;
 
 no_async:
-    uv_loop_close(&reactor->loop);
+    uv_loop_close(r->loop);
 no_loop:
-    free(reactor);
+    free(r);
     return NULL;
 }
 
-/* libuv counts in milliseconds: round up, so as not to spin through the last one. */
-static uint64_t to_ms(int64_t ns)
+/* ---- the host's loop ---- */
+
+static void on_idle(uv_idle_t *idle)
 {
-    return ((uint64_t)ns + 999999u) / 1000000u;
+    (void)idle; /* that it is there keeps the loop from waiting */
 }
 
-void bine__reactor_poll(bine__reactor *reactor, int64_t timeout_ns)
+static void on_timer(uv_timer_t *timer)
 {
-    if (timeout_ns == 0) {
-        uv_run(&reactor->loop, UV_RUN_NOWAIT);
-        return;
-    }
-    if (timeout_ns > 0) {
-        uv_update_time(&reactor->loop);
-        uv_timer_start(&reactor->timer, on_timer, to_ms(timeout_ns), 0);
-    }
-    uv_run(&reactor->loop, UV_RUN_ONCE);
-    uv_timer_stop(&reactor->timer);
+    uv_reactor *r = timer->data;
+
+    uv_idle_start(&r->idle, on_idle); /* as end_wait() */
 }
 
-void bine__reactor_wake(bine__reactor *reactor)
+static void on_check(uv_check_t *check)
 {
-    uv_async_send(&reactor->async);
+    uv_reactor *r = check->data;
+
+    r->turn(r->user);
 }
 
-bool bine__reactor_intact(const bine__reactor *reactor)
+static void keep_alive(uv_reactor *r, bool alive)
 {
-    return fcntl(uv_backend_fd(&reactor->loop), F_GETFD) >= 0;
+    if (alive)
+        uv_ref((uv_handle_t *)&r->async);
+    else
+        uv_unref((uv_handle_t *)&r->async);
 }
 
-void bine__reactor_renew(bine__reactor *reactor)
+static void ask_host(bine__reactor *reactor)
 {
-    uv_loop_fork(&reactor->loop);
+    uv_reactor *r = (uv_reactor *)reactor;
+
+    uv_idle_start(&r->idle, on_idle);
+    keep_alive(r, true);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void plan_host(bine__reactor *reactor, int64_t wait_ns, bool waits)
 {
-    bine__watch *watch = poll->data;
+    uv_reactor *r = (uv_reactor *)reactor;
 
-    (void)status;
-    (void)events;
-    watch->on_readable(watch->fd, watch->user);
+    if (wait_ns == 0)
+        uv_idle_start(&r->idle, on_idle);
+    else
+        uv_idle_stop(&r->idle);
+    if (wait_ns > 0)
+        set_timer(r, on_timer, wait_ns);
+    else
+        uv_timer_stop(&r->timer);
+    keep_alive(r, waits);
 }
 
-bine__watch *bine__reactor_watch(bine__reactor *reactor, int fd, bine__on_readable on_readable, void *user)
+static int no_poll_fd(bine__reactor *reactor)
 {
-    bine__watch *watch = calloc(1, sizeof *watch);
+    (void)reactor;
+    return -1;
+}
 
-    if (watch == NULL)
+static void on_closed(uv_handle_t *handle)
+{
+    uv_reactor *r = handle->data;
+
+    if (--r->handles == 0)
+        free(r);
+}
+
+/* The loop finishes this when the host next runs it. */
+static void free_on_host(bine__reactor *reactor)
+{
+    uv_reactor *r = (uv_reactor *)reactor;
+
+    uv_close((uv_handle_t *)&r->async, on_closed);
+    uv_close((uv_handle_t *)&r->timer, on_closed);
+    uv_close((uv_handle_t *)&r->check, on_closed);
+    uv_close((uv_handle_t *)&r->idle, on_closed);
+}
+
+static const bine__reactor_kind host_kind = {
+    .wake = wake,
+    .ask = ask_host,
+    .plan = plan_host,
+    .watch = watch,
+    .poll_fd = no_poll_fd,
+    .renew = renew,
+    .free = free_on_host,
+};
+
+bine__reactor *bine__uv_on(uv_loop_t *loop, void (*turn)(void *user), void *user)
+{
+    uv_reactor *r = calloc(1, sizeof *r);
+
+    if (r == NULL)
         return NULL;
-    watch->fd = fd;
-    watch->on_readable = on_readable;
-    watch->user = user;
-    watch->poll.data = watch;
-    if (uv_poll_init(&reactor->loop, &watch->poll, fd) != 0) {
-        free(watch);
+    *r = (uv_reactor){.base.kind = &host_kind, .loop = loop, .turn = turn, .user = user, .handles = 4};
+    if (uv_async_init(loop, &r->async, on_async) != 0) {
+        free(r);
         return NULL;
     }
-    uv_poll_start(&watch->poll, UV_READABLE, on_poll);
-    return watch;
-}
-
-static void free_watch(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-void bine__reactor_unwatch(bine__watch *watch)
-{
-    uv_close((uv_handle_t *)&watch->poll, free_watch);
-}
-
-void bine__reactor_free(bine__reactor *reactor)
-{
-    uv_close((uv_handle_t *)&reactor->async, NULL);
-    uv_close((uv_handle_t *)&reactor->timer, NULL);
-    uv_run(&reactor->loop, UV_RUN_DEFAULT); /* until every handle is closed */
-    uv_loop_close(&reactor->loop);
-    free(reactor);
+    uv_timer_init(loop, &r->timer); /* these cannot fail */
+    uv_check_init(loop, &r->check);
+    uv_idle_init(loop, &r->idle);
+    r->async.data = r->timer.data = r->check.data = r->idle.data = r;
+    uv_check_start(&r->check, on_check);
+    uv_unref((uv_handle_t *)&r->async);
+    uv_unref((uv_handle_t *)&r->timer);
+    uv_unref((uv_handle_t *)&r->check);
+    uv_unref((uv_handle_t *)&r->idle);
+    return &r->base;
 }

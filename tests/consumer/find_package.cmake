@@ -23,3 +23,13 @@ foreach(line "[frame  90] the door opened: a cat" "] tick 2" "] done")
     message(FATAL_ERROR "minimal does not print '${line}' but\n${text}")
   endif()
 endforeach()
+
+# The colony without SDL2 does all but show a window, and says so.
+run(${CMAKE_COMMAND} -DCOLONY_WINDOW=OFF ${BUILD}/consumer/build)
+run(${CMAKE_COMMAND} --build ${BUILD}/consumer/build --target colony)
+set(colony ${BUILD}/consumer/build/colony/colony)
+run(${colony} --agents 3 --frames 60 --no-pace --picture ${BUILD}/consumer/colony.png)
+execute_process(COMMAND ${colony} --window RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
+if(NOT status EQUAL 1 OR NOT text MATCHES "^colony: --window: the colony was built without SDL2")
+  message(FATAL_ERROR "colony --window: ${status}\n${text}")
+endif()

@@ -14,7 +14,7 @@ static size_t rung_count;
 
 static void ring(bine__timer *timer)
 {
-    CHECK_EQ(timer->slot, 0); /* it may be set again */
+    CHECK(timer->among == NULL); /* it may be set again */
     rung[rung_count++] = ((bell *)(void *)timer)->number;
 }
 
@@ -68,7 +68,7 @@ TEST(timers_of_one_instant_fire_in_the_order_they_were_set)
 
     for (int i = 0; i < COUNT; i++)
         set(&timers, &bells[i], i, 7);
-    bine__timer_stop(&timers, &bells[0].timer); /* what is set anew goes to the end */
+    bine__timer_stop(&bells[0].timer); /* what is set anew goes to the end */
     set(&timers, &bells[0], 0, 7);
     bine__timers_fire(&timers, 7);
     CHECK_EQ(rung_count, COUNT);
@@ -86,7 +86,7 @@ TEST(a_stopped_timer_does_not_fire_and_the_others_keep_their_order)
     for (int i = 0; i < COUNT; i++)
         set(&timers, &bells[i], i, i * 37 % COUNT);
     for (int i = 0; i < COUNT; i += 3)
-        bine__timer_stop(&timers, &bells[i].timer);
+        bine__timer_stop(&bells[i].timer);
     bine__timers_fire(&timers, COUNT);
     CHECK_EQ(rung_count, COUNT - 34);
     for (size_t i = 0; i < rung_count; i++) {
@@ -101,10 +101,10 @@ TEST(stopping_one_that_is_not_set_does_nothing)
     bine__timers timers = {0};
     bell b = {.timer.fire = ring};
 
-    bine__timer_stop(&timers, &b.timer);
+    bine__timer_stop(&b.timer);
     set(&timers, &b, 1, 5);
     bine__timers_fire(&timers, 5);
-    bine__timer_stop(&timers, &b.timer);
+    bine__timer_stop(&b.timer);
     CHECK_EQ(rung_count, 1);
     CHECK_EQ(timers.count, 0);
     bine__timers_deinit(&timers);
@@ -195,7 +195,7 @@ TEST(ten_thousand_random_operations_agree_with_a_naive_model)
             set(&timers, &all[which], (int)which, when);
             expected[which] = (model){true, when, seq++};
         } else if (what < 8) {
-            bine__timer_stop(&timers, &all[which].timer);
+            bine__timer_stop(&all[which].timer);
             expected[which].is_set = false;
         } else {
             fire_both(&timers, now += random_below(10));

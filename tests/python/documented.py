@@ -37,7 +37,7 @@ def test_every_method_has_a_docstring_and_a_signature():
 
 def test_signatures_read_as_they_are_meant():
     assert str(inspect.signature(bine.spawn)) == "(function, /, *args, **kwargs)"
-    assert str(inspect.signature(bine.sleep)) == "(seconds, /)"
+    assert str(inspect.signature(bine.sleep)) == "(seconds, /, *, real=False)"
     assert str(inspect.signature(bine.pause)) == "()"
     assert str(inspect.signature(bine.current)) == "()"
     assert str(inspect.signature(bine.MicroThread.join)) == "(self, /, timeout=None)"

@@ -10,6 +10,7 @@ import traceback
 
 import bine
 import host
+from runners import raised
 
 
 class Slow(io.StringIO):
@@ -22,25 +23,10 @@ class Slow(io.StringIO):
         return len(text)
 
 
-def raised(function, *args):
-    try:
-        function(*args)
-    except BaseException as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
 def lines(file, name, count=3):
     for n in range(count):
         print(name, n, file=file)
         bine.pause()
-
-
-def whole(text, *names):
-    """Whether each name's lines stand together."""
-    order = [line.split()[0] for line in text.splitlines()]
-    return sorted(order) == order or all(order[order.index(n):order.index(n) + order.count(n)].count(n) == order.count(n)
-                                         for n in names)
 
 
 def test_two_blocks_do_not_mix():
@@ -206,7 +192,7 @@ def test_an_error_in_the_block_lets_the_others_write():
     def fail():
         with bine.exclusive(file):
             raise ValueError
-    raised(fail)
+    assert type(raised(fail)) is ValueError
     bine.spawn(file.write, "x").join(1)
     assert file.getvalue() == "x"
 

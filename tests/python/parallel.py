@@ -4,14 +4,7 @@ import threading
 
 import bine
 import host
-
-
-def raised(function, *args, **kwargs):
-    try:
-        function(*args, **kwargs)
-    except BaseException as error:
-        return error
-    raise AssertionError("nothing was raised")
+from runners import raised
 
 
 # ---- parallel ----
@@ -110,7 +103,7 @@ def test_the_rest_has_ended_when_the_error_is_raised():
     def fail():
         bine.pause()
         raise ValueError
-    raised(bine.parallel, wait, fail)
+    assert type(raised(bine.parallel, wait, fail)) is ValueError
     assert ended == [1]
 
 

@@ -10,14 +10,7 @@ import random
 import threading
 import types
 import weakref
-
-
-def raised(function, *args, **kwargs):
-    """What function(*args) raises; None if nothing."""
-    try:
-        function(*args, **kwargs)
-    except BaseException as error:
-        return error
+from runners import raised
 
 
 def settle():

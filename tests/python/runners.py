@@ -1,4 +1,4 @@
-"""For tests of what is shared: functions that run on a micro-thread or on an OS thread, as asked for."""
+"""For tests: functions that run on a micro-thread or on an OS thread, as asked for; what functions raise."""
 import bine
 import sys
 import threading
@@ -47,6 +47,14 @@ class Run:
     @property
     def done(self):
         return self.ended.is_set()
+
+
+def raised(function, *args, **kwargs):
+    """What it raises; None if nothing."""
+    try:
+        function(*args, **kwargs)
+    except BaseException as error:
+        return error
 
 
 def fails_with(kind, function, *args, **kwargs):

@@ -3,14 +3,7 @@ import bine
 import gc
 import host
 import weakref
-
-
-def raised(function, *args):
-    """What function(*args) raises; None if nothing."""
-    try:
-        function(*args)
-    except BaseException as error:
-        return error
+from runners import raised
 
 
 def rest(seen=None, name=None):

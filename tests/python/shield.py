@@ -1,14 +1,7 @@
 """with bine.shield(): clean-up that waits, for a bounded time."""
 import bine
 import host
-
-
-def raised(function, *args):
-    """What function(*args) raises; None if nothing."""
-    try:
-        function(*args)
-    except BaseException as error:
-        return error
+from runners import raised
 
 
 def cleaning(seen, bound, seconds):

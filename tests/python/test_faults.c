@@ -982,6 +982,33 @@ TEST(asking_why_nothing_runs)
     close_runtime(rt);
 }
 
+static void look_at_a_stack(bine *rt)
+{
+    bine_stack *stack = NULL;
+
+    if (TRIED(bine_micro_stack(bine_micro_next(rt, NULL), &stack)))
+        CHECK_EQ(stack->frame_count, 4);
+    else
+        CHECK(stack == NULL);
+    bine_stack_free(stack);
+}
+
+TEST(looking_at_a_stack)
+{
+    bine *rt = open_to_faults();
+
+    start_script(rt, "import bine\ndef deep(n):\n    if n > 0: deep(n - 1)\n    bine.sleep(1)\ndeep(2)");
+    settle(rt);
+    for (unsigned nth = 1;; nth++) {
+        faults_arm(nth % 2 == 0 ? SDK_MEMORY : PYTHON_MEMORY, (nth + 1) / 2);
+        look_at_a_stack(rt);
+        if (!faults_disarm() && nth > 4)
+            break;
+    }
+    run_to_end(rt);
+    close_runtime(rt);
+}
+
 static void close_with_a_thread(bine *rt)
 {
     CHECK_STATUS(bine_close(rt), BINE_EBUSY);

@@ -3,36 +3,37 @@
 
 #include "reactor/reactor.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 #include <uv.h>
 
 static char seen[64];
 
-static void read_all(int fd, void *user)
+static void read_all(bine_watch *watch, unsigned events)
 {
-    ssize_t size = read(fd, seen + strlen(seen), 16);
+    ssize_t size = read(watch->fd, seen + strlen(seen), 16);
 
-    CHECK(user == seen);
+    CHECK_EQ(events, BINE_READABLE);
     CHECK(size > 0);
 }
 
 TEST(a_poll_without_time_does_not_wait)
 {
-    bine__reactor *reactor = bine__reactor_new();
+    bine__reactor *reactor = bine__uv_new();
 
     CHECK(reactor != NULL);
-    bine__reactor_poll(reactor, 0);
-    bine__reactor_free(reactor);
+    reactor->kind->poll(reactor, 0);
+    reactor->kind->free(reactor);
 }
 
 TEST(a_poll_ends_when_its_time_is_over)
 {
-    bine__reactor *reactor = bine__reactor_new();
+    bine__reactor *reactor = bine__uv_new();
 
-    bine__reactor_poll(reactor, 1);
-    bine__reactor_poll(reactor, MS);
-    bine__reactor_free(reactor);
+    reactor->kind->poll(reactor, 1);
+    reactor->kind->poll(reactor, MS);
+    reactor->kind->free(reactor);
 }
 
 /* Stands before libuv's (see tests/CMakeLists.txt): this thread may lose the processor at any time. */
@@ -51,21 +52,21 @@ int __wrap_uv_run(uv_loop_t *loop, uv_run_mode mode)
 
 TEST(a_poll_whose_time_is_over_before_it_begins_does_not_wait)
 {
-    bine__reactor *reactor = bine__reactor_new();
+    bine__reactor *reactor = bine__uv_new();
 
     lost_ns = 3 * MS;
-    bine__reactor_poll(reactor, MS);
-    bine__reactor_free(reactor);
+    reactor->kind->poll(reactor, MS);
+    reactor->kind->free(reactor);
 }
 
 TEST(a_wake_before_the_poll_ends_it)
 {
-    bine__reactor *reactor = bine__reactor_new();
+    bine__reactor *reactor = bine__uv_new();
 
     bine__reactor_wake(reactor);
     bine__reactor_wake(reactor);
-    bine__reactor_poll(reactor, -1);
-    bine__reactor_free(reactor);
+    reactor->kind->poll(reactor, -1);
+    reactor->kind->free(reactor);
 }
 
 static void wake(void *user)
@@ -75,11 +76,11 @@ static void wake(void *user)
 
 TEST(a_wake_from_another_thread_ends_a_poll)
 {
-    bine__reactor *reactor = bine__reactor_new();
+    bine__reactor *reactor = bine__uv_new();
 
     in_thread(wake, reactor);
-    bine__reactor_poll(reactor, -1);
-    bine__reactor_free(reactor);
+    reactor->kind->poll(reactor, -1);
+    reactor->kind->free(reactor);
 }
 
 static bine__reactor *signalled;
@@ -92,45 +93,48 @@ static void on_signal(int number)
 
 TEST(a_wake_in_a_signal_handler_ends_a_poll)
 {
-    signalled = bine__reactor_new();
+    signalled = bine__uv_new();
     signal(SIGUSR1, on_signal);
     raise(SIGUSR1);
-    bine__reactor_poll(signalled, -1);
-    bine__reactor_free(signalled);
+    signalled->kind->poll(signalled, -1);
+    signalled->kind->free(signalled);
 }
 
 TEST(a_readable_descriptor_is_told_of_in_a_poll)
 {
-    bine__reactor *reactor = bine__reactor_new();
-    bine__watch *watch;
+    bine__reactor *reactor = bine__uv_new();
+    bine_watch watch = {.reactor = reactor, .ready = read_all};
     int ends[2];
 
     CHECK_EQ(pipe(ends), 0);
-    watch = bine__reactor_watch(reactor, ends[0], read_all, seen);
-    CHECK(watch != NULL);
-    bine__reactor_poll(reactor, 0);
+    watch.fd = ends[0];
+    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
+    reactor->kind->poll(reactor, 0);
     CHECK_STR(seen, "");
     CHECK_EQ(write(ends[1], "ab", 2), 2);
     CHECK_STR(seen, "");
-    bine__reactor_poll(reactor, -1);
+    reactor->kind->poll(reactor, -1);
     CHECK_STR(seen, "ab");
     CHECK_EQ(write(ends[1], "c", 1), 1);
-    bine__reactor_poll(reactor, -1);
+    reactor->kind->poll(reactor, -1);
     CHECK_STR(seen, "abc");
-    bine__reactor_unwatch(watch);
+    CHECK_EQ(bine__watch_set(&watch, 0), 0);
     CHECK_EQ(write(ends[1], "d", 1), 1);
-    bine__reactor_poll(reactor, 0);
+    reactor->kind->poll(reactor, 0);
     CHECK_STR(seen, "abc");
-    bine__reactor_free(reactor);
+    reactor->kind->free(reactor);
 }
 
-TEST(what_cannot_be_watched_is_null)
+TEST(what_cannot_be_watched_is_an_error)
 {
-    bine__reactor *reactor = bine__reactor_new();
+    bine__reactor *reactor = bine__uv_new();
+    bine_watch watch = {.reactor = reactor, .ready = read_all};
     FILE *file = tmpfile();
 
     CHECK(file != NULL);
-    CHECK(bine__reactor_watch(reactor, fileno(file), read_all, seen) == NULL); /* a plain file */
-    bine__reactor_poll(reactor, 0);
-    bine__reactor_free(reactor);
+    watch.fd = fileno(file); /* a plain one */
+    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), -EPERM);
+    CHECK_EQ(watch.events, 0);
+    reactor->kind->poll(reactor, 0);
+    reactor->kind->free(reactor);
 }

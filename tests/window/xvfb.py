@@ -119,6 +119,7 @@ class Display:
         with open(reading) as file:
             number = file.readline().strip()  # at the end of the server: ''
         self.environment = dict(os.environ, DISPLAY=f":{number}", SDL_VIDEODRIVER="x11", SDL_AUDIODRIVER="dummy",
+                                SDL_RENDER_DRIVER="software", SDL_FRAMEBUFFER_ACCELERATION="0",
                                 GDK_BACKEND="x11", QT_QPA_PLATFORM="xcb", NO_AT_BRIDGE="1")
         self.environment.pop("WAYLAND_DISPLAY", None)
         if number == "":

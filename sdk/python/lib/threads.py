@@ -123,6 +123,7 @@ threading.current_thread = current_thread
 threading.Thread._delete = _delete
 threading.Thread.join = join
 
+
 def _keep_tracebacks_together(traceback):
     part("exclusive")["keep_tracebacks_together"](traceback)
 

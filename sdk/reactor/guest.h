@@ -1,0 +1,24 @@
+/* Guest mode: a thread that waits for the runtime's descriptor and timers in the host's stead, and asks the
+ * host for a turn. It runs no Python and takes no GIL. */
+#ifndef BINE_REACTOR_GUEST_H
+#define BINE_REACTOR_GUEST_H
+
+#include <bine/runtime.h>
+
+typedef struct bine__guest bine__guest;
+
+/* Starts the thread; it begins to wait with bine__guest_wait(). NULL: no memory, descriptors or threads.
+ * Owner thread, as the others. */
+bine__guest *bine__guest_new(bine_request_tick request, void *user);
+
+/* A turn has been taken: waits for `fd` to become readable, at most `timeout_ns` (negative: without limit),
+ * then calls `request` once. */
+void bine__guest_wait(bine__guest *guest, int fd, int64_t timeout_ns);
+
+/* Ends the thread and waits for that; a `request` that is being made returns first. */
+void bine__guest_free(bine__guest *guest);
+
+/* In the child of a fork, where the thread is not. */
+void bine__guest_forget(bine__guest *guest);
+
+#endif

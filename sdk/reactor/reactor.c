@@ -1,0 +1,25 @@
+/* What all reactors share: watches. */
+#include "reactor/reactor.h"
+
+void bine_reactor_init(bine_reactor *reactor)
+{
+    *reactor = (bine_reactor){.struct_size = sizeof *reactor};
+}
+
+void bine_watch_ready(bine_watch *w, unsigned events)
+{
+    events &= w->events;
+    if (events != 0)
+        w->ready(w, events);
+}
+
+int bine__watch_set(bine_watch *w, unsigned events)
+{
+    int status = 0;
+
+    if (events != w->events)
+        status = w->reactor->kind->watch(w->reactor, w, events);
+    if (status == 0)
+        w->events = events;
+    return status;
+}

@@ -1,0 +1,226 @@
+/* Waiting for descriptors: one watch for each, however many micro-threads wait for it, as long as somebody
+ * does. Owner thread. */
+#include "core/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct descriptor {
+    bine_watch watch; /* first */
+    bine *rt;
+    bine__waiters waiters; /* each with a wish as what it waits for */
+} descriptor;
+
+/* What one micro-thread waits for; on its stack. */
+typedef struct wish {
+    bine__describe describe; /* first */
+    bine__micro *micro;
+    bine__timer timer; /* real time */
+    int fd;
+    unsigned events;
+    unsigned ready; /* of those; 0: not yet */
+    bool late;
+} wish;
+
+struct bine__descriptors {
+    descriptor **by_fd;
+    size_t size;
+    size_t count;
+};
+
+/* ---- the table ---- */
+
+static int grow(struct bine__descriptors *all, size_t size)
+{
+    descriptor **by_fd = realloc(all->by_fd, size * sizeof(descriptor *));
+
+    if (by_fd == NULL)
+        return -1;
+    memset(by_fd + all->size, 0, (size - all->size) * sizeof(descriptor *));
+    all->by_fd = by_fd;
+    all->size = size;
+    return 0;
+}
+
+static struct bine__descriptors *table_for(bine *rt, size_t fd)
+{
+    if (rt->descriptors == NULL)
+        rt->descriptors = calloc(1, sizeof *rt->descriptors);
+    if (rt->descriptors != NULL && fd >= rt->descriptors->size &&
+        grow(rt->descriptors, fd + fd / 2 + 16) != 0)
+        return NULL;
+    return rt->descriptors;
+}
+
+void bine__descriptors_free(bine *rt)
+{
+    struct bine__descriptors *all = rt->descriptors;
+
+    rt->descriptors = NULL;
+    if (all == NULL)
+        return;
+    for (size_t i = 0; i < all->size; i++) {
+        if (all->by_fd[i] != NULL)
+            bine__watch_set(&all->by_fd[i]->watch, 0);
+        free(all->by_fd[i]);
+    }
+    free(all->by_fd);
+    free(all);
+}
+
+bool bine__descriptors_awaited(const bine *rt)
+{
+    return rt->descriptors != NULL && rt->descriptors->count > 0;
+}
+
+/* ---- one of them ---- */
+
+static wish *wish_of(bine__waiter *waiter)
+{
+    return ((bine__wait *)(void *)waiter)->what;
+}
+
+/* Watches for what is waited for, and is gone when that is nothing. */
+static void adjust(descriptor *d)
+{
+    struct bine__descriptors *all = d->rt->descriptors;
+    unsigned events = 0;
+
+    for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = waiter->next)
+        events |= wish_of(waiter)->events;
+    (void)bine__watch_set(&d->watch, events); /* fewer than before, which cannot fail */
+    if (events != 0)
+        return;
+    all->by_fd[d->watch.fd] = NULL;
+    all->count--;
+    free(d);
+}
+
+static void on_ready(bine_watch *watch, unsigned events)
+{
+    descriptor *d = (descriptor *)(void *)watch;
+    bine__waiter *next;
+
+    for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = next) {
+        wish *w = wish_of(waiter);
+
+        next = waiter->next;
+        w->ready = events & w->events;
+        if (w->ready == 0)
+            continue;
+        bine__waiter_unlink(waiter);
+        waiter->wake(waiter);
+    }
+    adjust(d);
+}
+
+static descriptor *descriptor_of(bine *rt, int fd)
+{
+    struct bine__descriptors *all = table_for(rt, (size_t)fd);
+    descriptor *d;
+
+    if (all == NULL)
+        return NULL;
+    if (all->by_fd[fd] != NULL)
+        return all->by_fd[fd];
+    d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return NULL;
+    d->rt = rt;
+    d->watch = (bine_watch){.reactor = rt->reactor, .fd = fd, .ready = on_ready};
+    all->by_fd[fd] = d;
+    all->count++;
+    return d;
+}
+
+/* ---- waiting ---- */
+
+static PyObject *describe(const void *what)
+{
+    const wish *w = what;
+    static const char *const states[] = {"", "readable", "writable", "readable or writable"};
+
+    return PyUnicode_FromFormat("descriptor %d to become %s", w->fd, states[w->events]);
+}
+
+static void on_late(bine__timer *timer)
+{
+    wish *w = (wish *)(void *)((char *)timer - offsetof(wish, timer));
+
+    w->late = true;
+    bine__micro_wake(w->micro, w);
+}
+
+/* A watch that has the events of `w` among its own. NULL: `status` says why, a negative errno. */
+static descriptor *watch_for(bine *rt, const wish *w, int *status)
+{
+    descriptor *d;
+
+    *status = fcntl(w->fd, F_GETFD) < 0 ? -errno : 0;
+    if (*status != 0)
+        return NULL;
+    d = descriptor_of(rt, w->fd);
+    *status = d == NULL ? -ENOMEM : bine__watch_set(&d->watch, d->watch.events | w->events);
+    if (*status == 0)
+        return d;
+    if (d != NULL)
+        adjust(d);
+    return NULL;
+}
+
+/* Nobody has to be served for this wish any more. */
+static void leave(bine *rt, wish *w)
+{
+    descriptor *d = rt->descriptors->by_fd[w->fd];
+
+    bine__timer_stop(&w->timer);
+    if (d != NULL)
+        adjust(d);
+}
+
+static int wait_for(bine *rt, wish *w, descriptor *d)
+{
+    int status = BINE_OK;
+
+    while (status == BINE_OK && w->ready == 0 && !w->late)
+        status = bine__await(rt, &d->waiters, BINE__NEVER, w);
+    leave(rt, w);
+    if (w->ready != 0)
+        return (int)w->ready;
+    return w->late ? BINE_ETIMEDOUT : status;
+}
+
+static int wait_on(bine *rt, wish *w, int64_t timeout_ns)
+{
+    int status;
+    descriptor *d = watch_for(rt, w, &status);
+
+    if (d == NULL)
+        return bine__fail(status == -ENOMEM ? BINE_ENOMEM : BINE_EIO, "bine_wait_fd: descriptor %d: %s",
+                          w->fd, strerror(-status));
+    if (timeout_ns >= 0 &&
+        bine__timer_set(rt->real_timers, &w->timer, bine__real_deadline(rt, timeout_ns)) != 0) {
+        leave(rt, w);
+        return bine__fail(BINE_ENOMEM, "bine_wait_fd: out of memory");
+    }
+    status = wait_for(rt, w, d);
+    return status < 0 ? bine__explain_wait("bine_wait_fd", status) : status;
+}
+
+int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
+{
+    bine *rt = bine__here;
+    wish w = {.describe = describe, .timer.fire = on_late, .fd = fd, .events = events};
+    int status;
+
+    if (events == 0 || (events & ~(BINE_READABLE | BINE_WRITABLE)) != 0)
+        return bine__fail(BINE_EINVAL, "bine_wait_fd: no such events: %u", events);
+    status = bine__may_wait(rt);
+    if (status != BINE_OK)
+        return bine__explain_wait("bine_wait_fd", status);
+    w.micro = rt->current;
+    return wait_on(rt, &w, timeout_ns);
+}
