@@ -1,6 +1,7 @@
 #include "bine_qt.h"
 
 #include <QAbstractEventDispatcher>
+#include <algorithm>
 #include <bine/runtime.h>
 #include <chrono>
 #include <limits>
@@ -10,8 +11,8 @@ using std::chrono::milliseconds;
 // How often a turn is tried while none can be had.
 static constexpr milliseconds busyTime{10};
 
-BineDriver::BineDriver(bine *rt, std::function<void()> done, QObject *parent)
-    : QObject(parent), rt(rt), done(std::move(done))
+BineDriver::BineDriver(bine *runtime, std::function<void()> whenDone, QObject *parent)
+    : QObject(parent), rt(runtime), done(std::move(whenDone))
 {
     timer.setSingleShot(true);
     timer.setTimerType(Qt::PreciseTimer);
@@ -19,11 +20,6 @@ BineDriver::BineDriver(bine *rt, std::function<void()> done, QObject *parent)
     connect(QAbstractEventDispatcher::instance(), &QAbstractEventDispatcher::aboutToBlock, this,
             [this] { plan(); });
     plan();
-}
-
-bool BineDriver::isOn() const
-{
-    return bine_poll_fd(rt) >= 0;
 }
 
 // The descriptor is another one in the child of a fork; negative: none.
@@ -61,7 +57,6 @@ void BineDriver::plan()
 void BineDriver::turn()
 {
     const int status = bine_run(rt, BINE_RUN_NOWAIT);
-    const bool ended = alive && status == 0;
 
     busy = status == BINE_EBUSY;
     if (busy) {
@@ -71,8 +66,21 @@ void BineDriver::turn()
     }
     if (status < 0 && status != BINE_ECLOSED)
         qCritical("BineDriver: %s", bine_message());
-    alive = status > 0;
     plan();
-    if (ended && done)
-        done();
+    if (status == 0)
+        tellDone();
+}
+
+// No micro-thread lives: all that were ever spawned have ended.
+void BineDriver::tellDone()
+{
+    const std::function<void()> call = done;
+    bine_stats stats;
+
+    stats.struct_size = sizeof stats;
+    if (bine_get_stats(rt, &stats) != BINE_OK || stats.spawned == ended)
+        return;
+    ended = stats.spawned;
+    if (call)
+        call();
 }
