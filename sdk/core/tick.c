@@ -167,7 +167,9 @@ static void begin_frame(bine *rt, bool by_host)
     now = bine__real_now(rt);
     if (!by_host && now < rt->frame_due)
         return;
-    rt->frame_due = now + FRAME_NS;
+    rt->frame_due += FRAME_NS; /* a late one does not put off the next */
+    if (by_host || rt->frame_due <= now)
+        rt->frame_due = now + FRAME_NS;
     rt->frames++;
     bine__wake_all(&rt->next_frame);
 }
