@@ -101,7 +101,7 @@ static size_t next_window(size_t window, uint64_t jobs, int64_t elapsed)
 {
     int64_t per_job = jobs == 0 ? 0 : elapsed / (int64_t)jobs;
 
-    if (per_job * (int64_t)window > WINDOW_NS)
+    if (per_job > WINDOW_NS / (int64_t)window) /* so, for a clock may leap by any time */
         return window > 1 ? window / 2 : 1;
     if (per_job * (int64_t)window * 2 > WINDOW_NS || window == WINDOW_MAX)
         return window;
@@ -157,17 +157,25 @@ static uint64_t run_ready(bine *rt, int64_t budget_ns)
     return run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
 }
 
+/* How long until what stands on the clock of rt->real_timers is due; -1: for ever. */
+static int64_t until_real(bine *rt, int64_t when)
+{
+    int64_t wait;
+
+    if (rt->real_timers == &rt->timers)
+        return bine__gametime_until(&rt->game, when);
+    wait = when - bine__real_now(rt);
+    return wait > 0 ? wait : 0;
+}
+
 /* Lets go who waits for the next frame, if it begins now. */
 static void begin_frame(bine *rt, bool by_host)
 {
-    int64_t now;
-
     if (rt->next_frame.first == NULL)
         return;
-    now = bine__real_now(rt);
-    if (!by_host && now < rt->frame_due)
+    if (!by_host && until_real(rt, rt->frame_due) != 0)
         return;
-    rt->frame_due = now + FRAME_NS;
+    rt->frame_due = bine__real_deadline(rt, FRAME_NS);
     rt->frames++;
     bine__wake_all(&rt->next_frame);
 }
@@ -218,20 +226,6 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t until_frame(bine *rt)
-{
-    int64_t wait = rt->frame_due - bine__real_now(rt);
-
-    return wait > 0 ? wait : 0;
-}
-
-static int64_t until_real_timer(bine *rt)
-{
-    int64_t wait = bine__timers_next(&rt->on_real) - bine__real_now(rt);
-
-    return wait > 0 ? wait : 0;
-}
-
 int64_t bine__wait_ns(bine *rt)
 {
     int64_t wait = -1;
@@ -242,9 +236,9 @@ int64_t bine__wait_ns(bine *rt)
     if (rt->timers.count > 0)
         wait = bine__gametime_until(&rt->game, bine__timers_next(&rt->timers));
     if (rt->on_real.count > 0)
-        wait = sooner(wait, until_real_timer(rt));
+        wait = sooner(wait, until_real(rt, bine__timers_next(&rt->on_real)));
     if (rt->next_frame.first != NULL)
-        wait = sooner(wait, until_frame(rt));
+        wait = sooner(wait, until_real(rt, rt->frame_due));
     return wait;
 }
 
