@@ -75,9 +75,12 @@ typedef struct bine_config {
                         at again: 5 ms */
 
     /* The same seed, the same order, the same result, tick by tick: game time moves by bine_step_time() alone
-     * (or as `clock` says), a tick's budget counts a job as 1,000 ns whatever it takes, real time is game
-     * time, and hashes of strings and module random start from the seed. What other threads, descriptors, the
-     * clock or the addresses of objects bring in is not covered. */
+     * (or as `clock` says), a tick's budget counts a job as 1,000 ns whatever it takes, real time and frames
+     * of bine_run() go by game time, and hashes of strings and the functions of module random start from the
+     * seed. Not covered is what comes from elsewhere: other threads, descriptors, module time, os.urandom()
+     * and what stands on it (secrets, uuid, a random.Random() without a seed), the addresses of objects
+     * (id(), so the order of a set of plain objects), the environment. bine_tick_info tells of times as ever.
+     */
     bool deterministic;
     uint64_t seed;
 
