@@ -132,7 +132,7 @@ typedef struct bine_tick_info {
 } bine_tick_info;
 
 /* Gives the scripts a turn: takes in what other threads sent and what is due, then runs the
- * jobs that are ready, in their order, until none is left or `budget_ns` is used up. At
+ * jobs that are ready, in their order, until none is left or `budget_ns`, from the call on, is used up. At
  * least one job runs; a job is not cut short, so a script that does not wait overruns.
  * A negative budget runs just the batch that was ready at the start, however long it takes.
  *

@@ -145,16 +145,14 @@ static uint64_t run_counted(bine *rt, uint64_t most)
     return done;
 }
 
-static uint64_t run_ready(bine *rt, int64_t budget_ns)
+/* `start`: when the turn began; what it took since counts too. */
+static uint64_t run_ready(bine *rt, int64_t start, int64_t budget_ns)
 {
-    int64_t now;
-
     if (budget_ns < 0)
         return run_jobs(rt, bine__queue_count(&rt->ready));
     if (rt->config.deterministic)
         return run_counted(rt, budget_ns < JOB_NS ? 1 : (uint64_t)budget_ns / JOB_NS);
-    now = bine__real_now(rt);
-    return run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
+    return run_until(rt, bine__real_now(rt), budget_ns > INT64_MAX - start ? INT64_MAX : start + budget_ns);
 }
 
 /* How long until what stands on the clock of rt->real_timers is due; -1: for ever. */
@@ -192,6 +190,7 @@ void bine__plan(bine *rt)
 
 uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 {
+    int64_t start = bine__real_now(rt);
     uint64_t done = 0;
 
     rt->ticking = true;
@@ -200,7 +199,7 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
     begin_frame(rt, is_frame);
     if (rt->ready.head != NULL) {
         bine__gil_take(rt);
-        done = run_ready(rt, budget_ns);
+        done = run_ready(rt, start, budget_ns);
         bine__gil_give(rt);
     }
     rt->ticking = false;

@@ -256,6 +256,43 @@ TEST(the_overrun_is_what_goes_beyond_the_budget)
     close_runtime(rt);
 }
 
+/* Looking at it takes three milliseconds. */
+static int64_t slow_clock(void *user)
+{
+    (void)user;
+    crank(3 * MS);
+    return 0;
+}
+
+static void nothing(bine *rt, void *user)
+{
+    (void)rt;
+    (void)user;
+}
+
+TEST(what_it_takes_to_look_up_counts_as_well)
+{
+    bine_config config;
+    bine_tick_info info;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.clock = slow_clock;
+    rt = open_runtime_with(&config);
+    start_script(rt, "import bine; bine.sleep(1)"); /* so that there is a timer to look for */
+    tick(rt, -1);
+    for (int i = 0; i < 5; i++)
+        CHECK_OK(bine_post(rt, nothing, NULL, NULL));
+    info = tick(rt, 2 * MS);
+    CHECK_EQ(info.jobs, 1); /* at least one, and there was no time for it */
+    CHECK_EQ(info.ready, 4);
+    CHECK_EQ(info.overrun_ns, MS);
+    CHECK_EQ(tick(rt, 4 * MS).jobs, 4);
+    CHECK_OK(bine_step_time(rt, SECOND));
+    settle(rt);
+    close_runtime(rt);
+}
+
 TEST(without_a_budget_there_is_no_overrun)
 {
     bine *rt = open_with_host();
