@@ -56,15 +56,28 @@ static int64_t spin(void)
     return now - end;
 }
 
-/* What it was late by, frame by frame. */
+/* What it was late by, frame by frame; and in those alone in which the thread kept its processor. (A virtual
+ * machine may lose it unseen.) */
 typedef struct samples {
-    int64_t *late;
+    int64_t *all;
+    int64_t *kept;
     size_t count;
+    size_t kept_count;
 } samples;
 
-static void add(samples *s, int64_t late)
+static samples samples_for(size_t frames)
 {
-    s->late[s->count++] = late;
+    samples s = {calloc(frames, sizeof(int64_t)), calloc(frames, sizeof(int64_t)), 0, 0};
+
+    CHECK(s.all != NULL && s.kept != NULL);
+    return s;
+}
+
+static void add(samples *s, int64_t late, bool kept)
+{
+    s->all[s->count++] = late;
+    if (kept)
+        s->kept[s->kept_count++] = late;
 }
 
 static int by_size(const void *a, const void *b)
@@ -75,14 +88,13 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print(const char *name, samples *s, const char *end)
+static void print(const char *name, int64_t *late, size_t count)
 {
-    qsort(s->late, s->count, sizeof *s->late, by_size);
-    CHECK(s->count > 0);
-    printf("\"%s\": {\"frames\": %zu, \"p50\": %" PRId64 ", \"p99\": %" PRId64 ", \"p99.9\": %" PRId64
-           ", \"max\": %" PRId64 "}%s",
-           name, s->count, s->late[s->count / 2], s->late[s->count * 99 / 100],
-           s->late[s->count * 999 / 1000], s->late[s->count - 1], end);
+    CHECK(count > 0);
+    qsort(late, count, sizeof *late, by_size);
+    printf(", \"%s\": {\"frames\": %zu, \"p50\": %" PRId64 ", \"p99\": %" PRId64 ", \"p99.9\": %" PRId64
+           ", \"max\": %" PRId64 "}",
+           name, count, late[count / 2], late[count * 99 / 100], late[count * 999 / 1000], late[count - 1]);
 }
 
 static bine *open_with_agents(size_t agents)
@@ -101,42 +113,49 @@ static bine *open_with_agents(size_t agents)
     return rt;
 }
 
+static void tick(bine *rt, samples *s, bine_tick_info *info)
+{
+    long before = interruptions();
+
+    CHECK_OK(bine_tick(rt, BUDGET, info));
+    add(s, info->overrun_ns, interruptions() == before);
+}
+
+static void be_peer(samples *s)
+{
+    long before = interruptions();
+    int64_t late = spin();
+
+    add(s, late, interruptions() == before);
+}
+
 int main(int argc, char **argv)
 {
     size_t frames = argc > 1 ? (size_t)strtol(argv[1], NULL, 10) : 10000;
     size_t agents = argc > 2 ? (size_t)strtol(argv[2], NULL, 10) : 10000;
-    samples all = {calloc(frames, sizeof(int64_t)), 0};
-    samples alone = {calloc(frames, sizeof(int64_t)), 0};
-    samples peer = {calloc(frames, sizeof(int64_t)), 0};
+    samples ours = samples_for(frames);
+    samples peers = samples_for(frames);
     bine_tick_info info = {.struct_size = sizeof info};
     bine *rt = open_with_agents(agents);
     uint64_t jobs = 0;
     size_t full = 0;
 
-    CHECK(frames > 0 && all.late != NULL && alone.late != NULL && peer.late != NULL);
     for (int i = 0; i < 100; i++) /* all have begun */
         CHECK_OK(bine_tick(rt, 10 * BUDGET, &info));
     CHECK_EQ(info.alive, agents);
     for (size_t i = 0; i < frames; i++) {
-        long before = interruptions();
-
-        CHECK_OK(bine_tick(rt, BUDGET, &info));
-        add(&all, info.overrun_ns);
-        if (interruptions() == before)
-            add(&alone, info.overrun_ns);
+        tick(rt, &ours, &info);
         jobs += info.jobs;
         full += info.ready > 0;
-        if (info.overrun_ns > MS / 10 && getenv("BINE_BENCH_VERBOSE") != NULL)
-            fprintf(stderr, "frame %zu: %" PRId64 " over, longest %" PRId64 " %s, jobs %" PRIu64 "%s\n", i,
-                    info.overrun_ns, info.longest_ns, info.longest_name, info.jobs,
-                    interruptions() == before ? "" : ", interrupted");
-        add(&peer, spin());
+        be_peer(&peers);
     }
-    printf("{\"agents\": %zu, \"jobs per frame\": %.0f, \"frames with more to do\": %zu, ", agents,
+    printf("{\"agents\": %zu, \"jobs per frame\": %.0f, \"frames with more to do\": %zu", agents,
            (double)jobs / (double)frames, full);
-    print("all", &all, ", ");
-    print("not interrupted", &alone, ", ");
-    print("spinning", &peer, "}\n");
+    print("tick", ours.all, ours.count);
+    print("tick, kept", ours.kept, ours.kept_count);
+    print("spin", peers.all, peers.count);
+    print("spin, kept", peers.kept, peers.kept_count);
+    printf("}\n");
     CHECK_OK(bine_shutdown(rt, 60 * SECOND));
     settle(rt);
     CHECK_OK(bine_close(rt));
