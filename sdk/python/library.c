@@ -84,6 +84,14 @@ static PyObject *look_again(PyObject *unused, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* seed(): bine_config.seed. */
+static PyObject *seed(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    return PyLong_FromUnsignedLongLong(bine__python_now->rt->config.seed);
+}
+
 static PyMethodDef calls[] = {
     {"wait_for_end", (PyCFunction)(void (*)(void))wait_for_end, METH_FASTCALL, NULL},
     {"main", main_micro, METH_NOARGS, NULL},
@@ -91,6 +99,7 @@ static PyMethodDef calls[] = {
     {"can_wait", can_wait, METH_NOARGS, NULL},
     {"look_again", look_again, METH_NOARGS, NULL},
     {"part", part, METH_O, NULL},
+    {"seed", seed, METH_NOARGS, NULL},
     {"guard", bine__guard, METH_VARARGS, NULL},
     {"guard_locks", guard_locks, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},

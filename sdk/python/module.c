@@ -398,6 +398,15 @@ static int replace_recursion_limit(bine *rt)
     return status;
 }
 
+/* What deterministic mode asks of Python's modules. */
+static int begin_repeat(bine *rt)
+{
+    PyObject *library = bine__library(rt->python, "repeat");
+
+    Py_XDECREF(library);
+    return library == NULL ? -1 : 0;
+}
+
 static int fill(bine *rt)
 {
     bine__python *py = rt->python;
@@ -419,6 +428,8 @@ static int fill(bine *rt)
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0)
         return -1;
     if (bine__refuse_waits() != 0)
+        return -1;
+    if (rt->config.deterministic && begin_repeat(rt) != 0)
         return -1;
     if (bine__mind_locals(rt) != 0)
         return -1;
