@@ -782,3 +782,21 @@ TEST(without_deterministic_mode_nobody_knows_what_random_brings)
     CHECK(!script_true("same"));
     close_runtime(rt);
 }
+
+/* A signal handler that spoils errno spoils the call that it came into. */
+TEST(an_interrupt_leaves_errno_as_it_is)
+{
+    bine *rt = open_runtime();
+
+    start_script(rt, "import bine\n"
+                     "try: bine.sleep(3600)\n"
+                     "except KeyboardInterrupt: pass");
+    settle(rt);
+    for (int i = 0; i < 100000; i++) { /* more than a pipe takes */
+        errno = EDOM;
+        bine_interrupt(rt);
+        CHECK_EQ(errno, EDOM);
+    }
+    settle(rt);
+    close_runtime(rt);
+}
