@@ -6,20 +6,18 @@ import ui
 def count():
     seconds = 0
     while True:
+        ui.seconds(f"{seconds} s")
         bine.sleep(1)
         seconds += 1
-        ui.seconds(str(seconds))
 
 
 bine.spawn(count)
 try:
-    ui.news("Click the button.")
-    ui.clicked()
-    ui.news("Once more.")
-    ui.clicked()
-    ui.news("And a third time.")
-    ui.clicked()
+    for wish in ("Click the button.", "Once more.", "And a third time."):
+        ui.news(wish)
+        ui.clicked()
+        print("clicked", flush=True)
     ui.news("That was all. Close the window.")
     bine.sleep(float("inf"))
 finally:
-    print("The window was closed.")
+    print("the window was closed", flush=True)

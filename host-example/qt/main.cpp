@@ -20,10 +20,11 @@ class Window : public QWidget
     {
         auto *column = new QVBoxLayout(this);
 
+        setWindowTitle("Clicks");
+        resize(320, 120);
         column->addWidget(&news);
         column->addWidget(&seconds);
         column->addWidget(&button);
-        button.setObjectName("button");
         connect(&button, &QPushButton::clicked, this, [this] { answer(); });
     }
 
@@ -36,7 +37,7 @@ class Window : public QWidget
     }
 
     QLabel news{"..."};
-    QLabel seconds{"0"};
+    QLabel seconds;
 
   private:
     void answer()
@@ -45,7 +46,7 @@ class Window : public QWidget
 
         clicker = nullptr;
         if (waiting != nullptr)
-            bine_resolve(waiting, nullptr); // the script goes on at a turn of the loop, not in here
+            bine_resolve(waiting, bine_value_nil()); // the script goes on at a turn of the loop, not in here
     }
 
     // The script ends, and does not want to know any more.

@@ -380,12 +380,15 @@ static int mind_forks(void)
 
 void bine_interrupt(bine *rt)
 {
+    int before = errno; /* of what the signal came into */
+
     if (!atomic_load(&open_now))
         return; /* a signal that comes late */
     PyErr_SetInterrupt();
     bine__hurry(rt->tstate);
     atomic_store(&rt->interrupted, true);
     bine__reactor_wake(rt->reactor);
+    errno = before;
 }
 
 /* ---- open ---- */

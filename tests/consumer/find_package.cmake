@@ -1,5 +1,6 @@
 # Installs the SDK into a folder of the build tree, then builds the host examples against it as a
-# customer would, and runs minimal. Run by CTest with -DBUILD, -DSOURCE, -DPYTHON_ROOT.
+# customer would, and runs minimal; then a project that uses the adapters. Run by CTest with -DBUILD,
+# -DSOURCE, -DPYTHON_ROOT.
 
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
@@ -21,6 +22,19 @@ foreach(line "[frame  90] the door opened: a cat" "] tick 2" "] done")
   string(FIND "${text}" "${line}" at)
   if(at EQUAL -1)
     message(FATAL_ERROR "minimal does not print '${line}' but\n${text}")
+  endif()
+endforeach()
+
+# Adapters come as sources, and are compiled into the customer's programs.
+run(${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/tests/consumer/adapters -B ${BUILD}/consumer/adapters
+  -DCMAKE_PREFIX_PATH=${prefix} -DPython3_ROOT_DIR=${PYTHON_ROOT})
+run(${CMAKE_COMMAND} --build ${BUILD}/consumer/adapters)
+foreach(program with_epoll with_glib with_sdl2)
+  if(EXISTS ${BUILD}/consumer/adapters/${program})
+    run(${BUILD}/consumer/adapters/${program})
+    if(NOT text STREQUAL "slept\n")
+      message(FATAL_ERROR "${program} does not print 'slept' but\n${text}")
+    endif()
   endif()
 endforeach()
 

@@ -753,3 +753,50 @@ TEST(a_waiting_script_that_is_cancelled_at_the_shutdown_frees_its_deferred)
     settle(rt);
     close_runtime(rt);
 }
+
+TEST(in_deterministic_mode_the_seed_is_that_of_module_random)
+{
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.deterministic = true;
+    config.seed = UINT64_MAX;
+    rt = open_runtime_with(&config);
+    run_script(rt, "import random\n"
+                   "same = random.random() == random.Random(2**64 - 1).random()");
+    CHECK(script_true("same"));
+    close_runtime(rt);
+}
+
+TEST(without_deterministic_mode_nobody_knows_what_random_brings)
+{
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.seed = 7;
+    rt = open_runtime_with(&config);
+    run_script(rt, "import random\n"
+                   "same = random.random() == random.Random(7).random()");
+    CHECK(!script_true("same"));
+    close_runtime(rt);
+}
+
+/* A signal handler that spoils errno spoils the call that it came into. */
+TEST(an_interrupt_leaves_errno_as_it_is)
+{
+    bine *rt = open_runtime();
+
+    start_script(rt, "import bine\n"
+                     "try: bine.sleep(3600)\n"
+                     "except KeyboardInterrupt: pass");
+    settle(rt);
+    for (int i = 0; i < 100000; i++) { /* more than a pipe takes */
+        errno = EDOM;
+        bine_interrupt(rt);
+        CHECK_EQ(errno, EDOM);
+    }
+    settle(rt);
+    close_runtime(rt);
+}
