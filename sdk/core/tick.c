@@ -157,6 +157,12 @@ static uint64_t run_ready(bine *rt, int64_t budget_ns)
     return run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
 }
 
+/* In deterministic mode real time is game time. */
+static bool is_real_game_time(const bine *rt)
+{
+    return rt->real_timers == &rt->timers;
+}
+
 /* Lets go who waits for the next frame, if it begins now. */
 static void begin_frame(bine *rt, bool by_host)
 {
@@ -164,7 +170,7 @@ static void begin_frame(bine *rt, bool by_host)
 
     if (rt->next_frame.first == NULL)
         return;
-    now = bine__real_now(rt);
+    now = is_real_game_time(rt) ? bine__now(rt) : bine__real_now(rt);
     if (!by_host && now < rt->frame_due)
         return;
     rt->frame_due += FRAME_NS; /* a late one does not put off the next */
@@ -222,8 +228,11 @@ static int64_t sooner(int64_t a, int64_t b)
 
 static int64_t until_frame(bine *rt)
 {
-    int64_t wait = rt->frame_due - bine__real_now(rt);
+    int64_t wait;
 
+    if (is_real_game_time(rt))
+        return bine__gametime_until(&rt->game, rt->frame_due);
+    wait = rt->frame_due - bine__real_now(rt);
     return wait > 0 ? wait : 0;
 }
 

@@ -46,3 +46,45 @@ TEST(the_smallest_of_all_steps_is_refused_as_others_are)
     CHECK(strstr(bine_message(), "-9223372036854775808 ns") != NULL);
     close_runtime(rt);
 }
+
+static int64_t stands_still(void *user)
+{
+    (void)user;
+    return 0;
+}
+
+static int64_t real_ns;
+
+static int64_t real_time(void *user)
+{
+    (void)user;
+    return real_ns;
+}
+
+TEST(in_deterministic_mode_frames_on_demand_go_by_game_time)
+{
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.deterministic = true;
+    config.clock = stands_still;
+    config.budget_clock = real_time;
+    rt = open_runtime_with(&config);
+    start_script(rt, "import bine\n"
+                     "for n in range(3):\n"
+                     "    bine.next_frame()\n");
+    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 1);
+    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 1);
+    CHECK_EQ(script_int("n"), 1);
+    real_ns += SECOND;
+    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 1);
+    CHECK_EQ(script_int("n"), 1);
+    CHECK_OK(bine_step_time(rt, SECOND));
+    CHECK_EQ(bine_poll_timeout_ns(rt), 0);
+    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 1);
+    CHECK_EQ(script_int("n"), 2);
+    CHECK_OK(bine_step_time(rt, SECOND));
+    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 0);
+    close_runtime(rt);
+}
