@@ -53,6 +53,8 @@ int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events)
 
     if (status != 0)
         return status;
+    if (set->by_fd[watch->fd] != NULL && set->by_fd[watch->fd] != watch)
+        return -EEXIST; /* the runtime's own, say */
     if (events == 0) {
         (void)epoll_ctl(set->fd, EPOLL_CTL_DEL, watch->fd, NULL); /* it may have been closed */
         set->by_fd[watch->fd] = NULL;

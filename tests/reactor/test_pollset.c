@@ -90,6 +90,25 @@ TEST(what_was_closed_but_is_open_under_another_number_is_not_told_of_for_ever)
     reactor->kind->free(reactor);
 }
 
+TEST(a_second_watch_does_not_take_the_place_of_the_first)
+{
+    bine__reactor *reactor = bine__uv_new();
+    int ends[2];
+    bine_watch first = {.reactor = reactor, .ready = end};
+    bine_watch second = {.reactor = reactor, .ready = keep};
+
+    open_pipe(ends);
+    first.fd = second.fd = ends[0];
+    CHECK_EQ(bine__watch_set(&first, BINE_READABLE), 0);
+    CHECK_EQ(bine__watch_set(&second, BINE_READABLE), -EEXIST);
+    CHECK_EQ(bine__watch_set(&second, 0), 0);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    reactor->kind->poll(reactor, 0);
+    CHECK_EQ(first.events, 0);
+    CHECK_EQ(told, BINE_READABLE);
+    reactor->kind->free(reactor);
+}
+
 TEST(watches_survive_a_renewal)
 {
     bine__reactor *reactor = bine__uv_new();
