@@ -1,9 +1,10 @@
 /* A loop of the host's own: what the runtime needs of it, when there is neither a libuv loop to share nor a
  * descriptor to wait for. Hand it in as bine_config.reactor; nothing of libuv is used then.
  *
- * The host's loop calls bine_tick() when the timer is due, when it has said bine_watch_ready(), and when it
- * was woken. All calls are made on the owner thread but wake(); they may come from inside a tick, and must
- * not tick themselves. See docs/guide/loops.md for a complete one. */
+ * The host's loop gives a turn when the timer is due, when it has said bine_watch_ready(), and when it was
+ * woken: bine_run(rt, BINE_RUN_NOWAIT), or bine_tick() where that is a frame. All calls are made on the owner
+ * thread but wake(); they may come from inside a turn, and must not give one themselves. See
+ * docs/guide/loops.md for a complete one. */
 #ifndef BINE_REACTOR_H
 #define BINE_REACTOR_H
 
@@ -26,7 +27,7 @@ typedef struct bine_reactor {
      * of the runtime where the config names no other. */
     int64_t (*now)(void *user);
 
-    /* Call bine_tick() when now() has reached `when_ns`; takes the place of the timer before. -1: none. */
+    /* Give a turn when now() has reached `when_ns`; takes the place of the timer before. -1: none. */
     void (*timer)(void *user, int64_t when_ns);
 
     /* Watch `fd`: call bine_watch_ready() whenever it is ready for one of `events` (bits; as long as it is,
@@ -34,7 +35,7 @@ typedef struct bine_reactor {
      * after. Returns 0, or a negative errno (-EPERM: not of a kind that can be watched). */
     int (*watch)(void *user, int fd, unsigned events, bine_watch *watch);
 
-    /* Call bine_tick() soon: ends the loop's wait, or the next one. Thread: any, and in a signal handler; a
+    /* Give a turn soon: ends the loop's wait, or the next one. Thread: any, and in a signal handler; a
      * write to an eventfd or a pipe will do. */
     void (*wake)(void *user);
 
@@ -48,7 +49,7 @@ typedef struct bine_reactor {
 /* Sets struct_size, all else to NULL. Thread: any. */
 BINE_API void bine_reactor_init(bine_reactor *reactor);
 
-/* The descriptor of `watch` is ready for `events`; both bits for an error. Only records: bine_tick() does the
+/* The descriptor of `watch` is ready for `events`; both bits for an error. Only records: the next turn does the
  * rest. May call reactor.watch() for this watch before it returns. Thread: owner, outside of ticks. */
 BINE_API void bine_watch_ready(bine_watch *watch, unsigned events);
 

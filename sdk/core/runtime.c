@@ -310,12 +310,16 @@ void bine__descriptors_lost(bine *rt, bool ours_still)
 {
     bool signals = rt->signal_watch.events != 0;
 
+    if (!ours_still) {
+        rt->signal_pipe[0] = rt->signal_pipe[1] =
+            -1; /* the numbers may be another's by now: not to be read */
+        close_signal_pipe(rt);
+    }
     rt->reactor->kind->renew(rt->reactor);
     if (!signals)
         return;
-    if (!ours_still)
-        rt->signal_pipe[0] = rt->signal_pipe[1] = -1; /* the numbers may be another's by now */
-    close_signal_pipe(rt);
+    close_signal_pipe(
+        rt); /* after a fork not before: the loop was shared with the parent, which needs its own */
     bine__gil_take(rt);
     if (open_signal_pipe(rt) != BINE_OK)
         bine__log(rt, BINE_LOG_ERROR, "%s", bine_message());

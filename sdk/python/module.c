@@ -555,8 +555,12 @@ int bine_python_enter(bine *rt)
     return status;
 }
 
+/* A turn that was asked for meanwhile has been refused: it is asked for again. */
 void bine_python_leave(bine *rt)
 {
-    if (bine__check_owner(rt, "bine_python_leave") == BINE_OK && rt->gil_depth > 0)
-        bine__gil_give(rt);
+    if (bine__check_owner(rt, "bine_python_leave") != BINE_OK || rt->gil_depth == 0)
+        return;
+    bine__gil_give(rt);
+    if (rt->gil_depth == 0 && !rt->ticking)
+        bine__plan(rt);
 }

@@ -1,8 +1,7 @@
 /* The reactor on libuv, on a loop of the runtime's own or on the host's: the only file that makes uv_
  * calls for the loop. */
-#include "reactor/reactor.h"
+#include "reactor/pollset.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -14,11 +13,13 @@ typedef struct uv_reactor {
     uv_loop_t *loop;
     uv_async_t async; /* wakes the loop */
     uv_timer_t timer; /* bounds a wait */
+    bine__pollset set;
+    uv_poll_t *watches; /* the loop's handle for it; NULL: there is none */
 
     /* On a loop of its own: */
     uv_loop_t own;
     bool polled;   /* the host polls its descriptor */
-    bool unlisted; /* libuv has yet to tell the kernel of a watch */
+    bool unlisted; /* libuv has yet to tell the kernel of the watches */
 
     /* On the host's: */
     uv_check_t check;
@@ -27,6 +28,8 @@ typedef struct uv_reactor {
     void *user;
     int handles; /* that are not closed yet */
 } uv_reactor;
+
+static void renew_watches(uv_reactor *r);
 
 static void on_async(uv_async_t *async)
 {
@@ -50,20 +53,14 @@ static void set_timer(uv_reactor *r, uv_timer_cb fire, int64_t ns)
 
 /* ---- watches ---- */
 
-typedef struct poll_handle {
-    uv_poll_t poll; /* first */
-    bine_watch *watch;
-} poll_handle;
-
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_watches(uv_poll_t *poll, int status, int events)
 {
-    unsigned ready = status < 0 ? BINE_READABLE | BINE_WRITABLE : 0;
+    uv_reactor *r = poll->data;
 
-    if (events & UV_READABLE)
-        ready |= BINE_READABLE;
-    if (events & UV_WRITABLE)
-        ready |= BINE_WRITABLE;
-    bine_watch_ready(((poll_handle *)(void *)poll)->watch, ready);
+    (void)status;
+    (void)events;
+    if (!bine__pollset_tell(&r->set))
+        renew_watches(r);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -71,61 +68,53 @@ static void free_handle(uv_handle_t *handle)
     free(handle);
 }
 
-/* libuv makes the descriptor non-blocking, and with it whoever shares it: a terminal's other programs. */
-static int poll_init(uv_loop_t *loop, uv_poll_t *poll, int fd)
+/* Has the loop watch the set. 0, or a negative errno. */
+static int begin_watches(uv_reactor *r)
 {
-    int flags = fcntl(fd, F_GETFL);
-    int status = uv_poll_init(loop, poll, fd);
-
-    if (status == 0 && flags >= 0 && (flags & O_NONBLOCK) == 0)
-        (void)fcntl(fd, F_SETFL, flags);
-    return status;
-}
-
-static int new_handle(uv_reactor *r, bine_watch *watch)
-{
-    poll_handle *handle = malloc(sizeof *handle);
     int status;
 
-    if (handle == NULL)
+    r->watches = malloc(sizeof *r->watches);
+    if (r->watches == NULL)
         return UV_ENOMEM;
-    status = poll_init(r->loop, &handle->poll, watch->fd);
+    status = uv_poll_init(r->loop, r->watches, r->set.fd);
     if (status != 0) {
-        free(handle);
+        free(r->watches);
+        r->watches = NULL;
         return status;
     }
-    uv_unref((uv_handle_t *)&handle->poll);
-    handle->watch = watch;
-    watch->handle = handle;
+    r->watches->data = r;
+    uv_poll_start(r->watches, UV_READABLE, on_watches);
+    uv_unref((uv_handle_t *)r->watches);
+    r->unlisted = true;
     return 0;
+}
+
+static void end_watches(uv_reactor *r)
+{
+    if (r->watches != NULL)
+        uv_close((uv_handle_t *)r->watches, free_handle);
+    r->watches = NULL;
+}
+
+/* Where no descriptor is to be had, waiting for one is an error from now on. */
+static void renew_watches(uv_reactor *r)
+{
+    end_watches(r);
+    if (bine__pollset_renew(&r->set) == 0)
+        (void)begin_watches(r);
 }
 
 static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
 {
-    uv_reactor *r = (uv_reactor *)reactor;
-    int wanted = 0;
-    int status = 0;
-
-    if (w->handle == NULL)
-        status = new_handle(r, w);
-    if (status != 0)
-        return status;
-    r->unlisted = true;
-    if (events == 0) {
-        uv_close(w->handle, free_handle);
-        w->handle = NULL;
-        return 0;
-    }
-    if (events & BINE_READABLE)
-        wanted |= UV_READABLE;
-    if (events & BINE_WRITABLE)
-        wanted |= UV_WRITABLE;
-    return uv_poll_start(w->handle, wanted, on_poll);
+    return bine__pollset_watch(&((uv_reactor *)reactor)->set, w, events);
 }
 
 static void renew(bine__reactor *reactor)
 {
-    uv_loop_fork(((uv_reactor *)reactor)->loop);
+    uv_reactor *r = (uv_reactor *)reactor;
+
+    uv_loop_fork(r->loop); /* first: what comes after must not change what is shared with a parent */
+    renew_watches(r);
 }
 
 /* ---- a loop of its own ---- */
@@ -175,7 +164,9 @@ static void flush_own(bine__reactor *reactor)
 
 static bool intact_own(const bine__reactor *reactor)
 {
-    return fcntl(uv_backend_fd(((const uv_reactor *)reactor)->loop), F_GETFD) >= 0;
+    const uv_reactor *r = (const uv_reactor *)reactor;
+
+    return bine__is_epoll(uv_backend_fd(r->loop)) && bine__is_epoll(r->set.fd);
 }
 
 static void free_own(bine__reactor *reactor)
@@ -184,6 +175,8 @@ static void free_own(bine__reactor *reactor)
 
     uv_close((uv_handle_t *)&r->async, NULL);
     uv_close((uv_handle_t *)&r->timer, NULL);
+    end_watches(r);
+    bine__pollset_deinit(&r->set);
     uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
     uv_loop_close(r->loop);
     free(r);
@@ -214,7 +207,10 @@ bine__reactor *bine__uv_new(void)
     if (uv_async_init(r->loop, &r->async, on_async) != 0)
         goto no_async;
     uv_timer_init(r->loop, &r->timer); /* cannot fail */
-    return &r->base;
+    if (bine__pollset_init(&r->set) == 0 && begin_watches(r) == 0)
+        return &r->base;
+    free_own(&r->base);
+    return NULL;
 
 no_async:
     uv_loop_close(r->loop);
@@ -298,6 +294,8 @@ static void free_on_host(bine__reactor *reactor)
     uv_close((uv_handle_t *)&r->timer, on_closed);
     uv_close((uv_handle_t *)&r->check, on_closed);
     uv_close((uv_handle_t *)&r->idle, on_closed);
+    end_watches(r);
+    bine__pollset_deinit(&r->set);
 }
 
 static const bine__reactor_kind host_kind = {
@@ -330,5 +328,8 @@ bine__reactor *bine__uv_on(uv_loop_t *loop, void (*turn)(void *user), void *user
     uv_unref((uv_handle_t *)&r->timer);
     uv_unref((uv_handle_t *)&r->check);
     uv_unref((uv_handle_t *)&r->idle);
-    return &r->base;
+    if (bine__pollset_init(&r->set) == 0 && begin_watches(r) == 0)
+        return &r->base;
+    free_on_host(&r->base);
+    return NULL;
 }

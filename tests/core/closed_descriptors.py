@@ -1,0 +1,78 @@
+"""Descriptors that are closed, or stand for another file, while somebody waits for them: the wait may be in
+vain, but the host is not harmed."""
+import os
+
+import bine
+
+MS = 0.001
+
+
+def waiter(wait, fd, ends):
+    try:
+        wait(fd, 20 * MS)
+        ends.append("ready")
+    except (OSError, bine.Timeout) as error:
+        ends.append(type(error).__name__)
+
+
+def test_one_that_is_closed_in_the_turn_in_which_the_wait_begins():
+    r, w = os.pipe()
+    ends = []
+    micro = bine.spawn(waiter, bine.wait_readable, r, ends)
+    bine.pause()
+    os.close(r)
+    micro.join()
+    os.close(w)
+    assert ends == ["Timeout"], ends
+
+
+def test_one_that_becomes_a_regular_file():
+    r, w = os.pipe()
+    ends = []
+    first = bine.spawn(waiter, bine.wait_readable, r, ends)
+    bine.sleep(5 * MS)
+    file = os.open("/proc/self/exe", os.O_RDONLY)
+    os.dup2(file, r)
+    bine.spawn(waiter, bine.wait_writable, r, ends).join()
+    first.join()
+    for fd in (r, w, file):
+        os.close(fd)
+    assert ends == ["PermissionError", "Timeout"], ends
+
+
+def test_one_whose_file_stays_open_under_another_number():
+    r, w = os.pipe()
+    other = os.dup(r)
+    ends = []
+    micro = bine.spawn(waiter, bine.wait_readable, r, ends)
+    bine.sleep(5 * MS)
+    os.close(r)
+    micro.join()
+    os.write(w, b"x")
+    for _ in range(3):
+        bine.sleep(5 * MS)
+    micro = bine.spawn(waiter, bine.wait_readable, other, ends)
+    micro.join()
+    os.close(other)
+    os.close(w)
+    assert ends == ["Timeout", "ready"], ends
+
+
+def test_all_of_them_while_somebody_waits_and_their_numbers_are_taken_at_once():
+    r, w = os.pipe()
+    ends = []
+    micro = bine.spawn(waiter, bine.wait_readable, r, ends)
+    bine.sleep(5 * MS)
+    os.closerange(3, 64)
+    files = [os.open("/proc/self/exe", os.O_RDONLY) for _ in range(8)]
+    bine.sleep(5 * MS)
+    micro.join()
+    r, w = os.pipe()
+    os.write(w, b"x")
+    bine.spawn(waiter, bine.wait_readable, r, ends).join()
+    for fd in files:
+        try:
+            os.close(fd)
+        except OSError:
+            pass  # the runtime took it for its own, and closed it
+    assert ends[-1] == "ready", ends
