@@ -75,9 +75,12 @@ typedef struct bine_config {
                         at again: 5 ms */
 
     /* The same seed, the same order, the same result, tick by tick: game time moves by bine_step_time() alone
-     * (or as `clock` says), a tick's budget counts a job as 1,000 ns whatever it takes, real time is game
-     * time, and hashes of strings and module random start from the seed. What other threads, descriptors, the
-     * clock or the addresses of objects bring in is not covered. */
+     * (or as `clock` says), a tick's budget counts a job as 1,000 ns whatever it takes, real time and frames
+     * of bine_run() go by game time, and hashes of strings and the functions of module random start from the
+     * seed. Not covered is what comes from elsewhere: other threads, descriptors, module time, os.urandom()
+     * and what stands on it (secrets, uuid, a random.Random() without a seed), the addresses of objects
+     * (id(), so the order of a set of plain objects), the environment. bine_tick_info tells of times as ever.
+     */
     bool deterministic;
     uint64_t seed;
 
@@ -129,7 +132,7 @@ typedef struct bine_tick_info {
 } bine_tick_info;
 
 /* Gives the scripts a turn: takes in what other threads sent and what is due, then runs the
- * jobs that are ready, in their order, until none is left or `budget_ns` is used up. At
+ * jobs that are ready, in their order, until none is left or `budget_ns`, from the call on, is used up. At
  * least one job runs; a job is not cut short, so a script that does not wait overruns.
  * A negative budget runs just the batch that was ready at the start, however long it takes.
  *

@@ -38,9 +38,9 @@ int64_t bine__clock_read(bine__clock *clock)
     return clock->now;
 }
 
-void bine__gametime_start(bine__gametime *game, bine_clock read, void *user)
+void bine__gametime_start(bine__gametime *game, double scale, bine_clock read, void *user)
 {
-    *game = (bine__gametime){.scale = 1.0};
+    *game = (bine__gametime){.scale = scale};
     bine__clock_start(&game->base, read, user);
 }
 

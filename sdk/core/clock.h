@@ -27,7 +27,7 @@ typedef struct bine__gametime {
     double rest; /* the fraction of a nanosecond that `now` lacks */
 } bine__gametime;
 
-void bine__gametime_start(bine__gametime *game, bine_clock read, void *user);
+void bine__gametime_start(bine__gametime *game, double scale, bine_clock read, void *user);
 int64_t bine__gametime_read(bine__gametime *game);
 
 /* From now on. */

@@ -202,8 +202,7 @@ int bine_step_time(bine *rt, int64_t ns)
     if (status != BINE_OK)
         return status;
     if (ns < 0)
-        return bine__fail(BINE_EINVAL, "bine_step_time: time does not go back, not by %lld ns",
-                          (long long)-ns);
+        return bine__fail(BINE_EINVAL, "bine_step_time: time does not go back: %lld ns", (long long)ns);
     bine__gametime_step(&rt->game, ns);
     bine__ask(rt);
     return BINE_OK;

@@ -1,7 +1,7 @@
 /* How long the jobs of a tick take: the longest, and whose it was. */
 #include "core/runtime.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* Of the processor's counter, which costs a fraction of a clock; where the host has a clock of its own, of
  * that. */
@@ -41,22 +41,31 @@ void bine__job_begins(bine *rt, const bine__micro *owner)
     rt->jobs.began = now;
 }
 
+/* How much of it fits into `room` bytes, a character of UTF-8 as a whole or not. */
+static size_t fitting(const char *name, size_t room)
+{
+    size_t size = strlen(name);
+
+    if (size <= room)
+        return size;
+    for (size = room; size > 0 && ((unsigned char)name[size] & 0xc0) == 0x80;)
+        size--;
+    return size;
+}
+
 /* Keeps the name of whose the longest job was, as much as there is room for. */
 void bine__job_keep_name(bine *rt)
 {
     struct bine__jobtimes *jobs = &rt->jobs;
+    const char *name;
     size_t size;
 
     if (jobs->longest_owner == NULL)
         return;
-    size = (size_t)snprintf(jobs->name, sizeof jobs->name, "%s", bine__python_name(jobs->longest_owner));
-    for (size_t at = sizeof jobs->name - 1; size >= sizeof jobs->name && at > 0; at--) {
-        unsigned char cut = (unsigned char)jobs->name[at - 1];
-
-        jobs->name[at - 1] = '\0'; /* a character of UTF-8 is there as a whole */
-        if ((cut & 0xc0) != 0x80)
-            break;
-    }
+    name = bine__python_name(jobs->longest_owner);
+    size = fitting(name, sizeof jobs->name - 1);
+    memcpy(jobs->name, name, size);
+    jobs->name[size] = '\0';
     jobs->longest_owner = NULL;
 }
 

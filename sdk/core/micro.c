@@ -203,6 +203,8 @@ void bine__micro_resume(bine *rt, bine__job *job)
     Py_CLEAR(micro->context);
     micro->done = true;
     unlink_living(rt, micro);
+    if (rt->timing)
+        bine__job_ends(rt, micro);
     bine__python_ended(micro);
 }
 
@@ -213,6 +215,8 @@ void bine__yield(bine *rt)
     if (rt->ready.head == NULL && rt->ready.out < rt->stop) {
         rt->ready.in++; /* nobody else wants a turn: it is its own successor */
         rt->ready.out++;
+        if (rt->timing)
+            bine__job_begins(rt, self);
         return;
     }
     bine__ready(rt, &self->job);

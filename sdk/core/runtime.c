@@ -472,16 +472,14 @@ static void start_clocks(bine *rt, const bine_config *config)
     void *usual_user = config->reactor != NULL ? config->reactor->user : NULL;
 
     if (config->clock != NULL)
-        bine__gametime_start(&rt->game, config->clock, config->user);
+        bine__gametime_start(&rt->game, 1.0, config->clock, config->user);
     else
-        bine__gametime_start(&rt->game, usual, usual_user);
+        bine__gametime_start(&rt->game, config->deterministic ? 0.0 : 1.0, usual, usual_user);
     if (config->budget_clock != NULL)
         bine__clock_start(&rt->real, config->budget_clock, config->user);
     else
         bine__clock_start(&rt->real, usual, usual_user);
     rt->real_timers = config->deterministic ? &rt->timers : &rt->on_real;
-    if (config->deterministic && config->clock == NULL)
-        bine__gametime_scale(&rt->game, 0.0);
 }
 
 static bine__reactor *new_reactor(bine *rt, const bine_config *config)

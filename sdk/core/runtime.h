@@ -51,7 +51,7 @@ struct bine {
     bine__timers *real_timers;  /* `on_real`; in deterministic mode `timers` */
     bine__waiters next_frame;   /* who waits for it */
     uint64_t frames;            /* that have begun while somebody waited */
-    int64_t frame_due;          /* on `real`, when the host has no frames of its own */
+    int64_t frame_due;          /* as real_timers go, when the host has no frames of its own */
     struct bine__jobtimes jobs; /* while `timing` */
     bine__reactor *reactor;
     struct bine__guest *guest; /* NULL: no guest mode */

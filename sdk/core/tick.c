@@ -101,7 +101,7 @@ static size_t next_window(size_t window, uint64_t jobs, int64_t elapsed)
 {
     int64_t per_job = jobs == 0 ? 0 : elapsed / (int64_t)jobs;
 
-    if (per_job * (int64_t)window > WINDOW_NS)
+    if (per_job > WINDOW_NS / (int64_t)window) /* so, for a clock may leap by any time */
         return window > 1 ? window / 2 : 1;
     if (per_job * (int64_t)window * 2 > WINDOW_NS || window == WINDOW_MAX)
         return window;
@@ -145,29 +145,37 @@ static uint64_t run_counted(bine *rt, uint64_t most)
     return done;
 }
 
-static uint64_t run_ready(bine *rt, int64_t budget_ns)
+/* `start`: when the turn began; what it took since counts too. */
+static uint64_t run_ready(bine *rt, int64_t start, int64_t budget_ns)
 {
-    int64_t now;
-
     if (budget_ns < 0)
         return run_jobs(rt, bine__queue_count(&rt->ready));
     if (rt->config.deterministic)
         return run_counted(rt, budget_ns < JOB_NS ? 1 : (uint64_t)budget_ns / JOB_NS);
-    now = bine__real_now(rt);
-    return run_until(rt, now, budget_ns > INT64_MAX - now ? INT64_MAX : now + budget_ns);
+    return run_until(rt, bine__real_now(rt), budget_ns > INT64_MAX - start ? INT64_MAX : start + budget_ns);
+}
+
+/* How long until what stands on the clock of rt->real_timers is due; -1: for ever. */
+static int64_t until_real(bine *rt, int64_t when)
+{
+    int64_t wait;
+
+    if (rt->real_timers == &rt->timers)
+        return bine__gametime_until(&rt->game, when);
+    wait = when - bine__real_now(rt);
+    return wait > 0 ? wait : 0;
 }
 
 /* Lets go who waits for the next frame, if it begins now. */
 static void begin_frame(bine *rt, bool by_host)
 {
-    int64_t now;
-
     if (rt->next_frame.first == NULL)
         return;
-    now = bine__real_now(rt);
-    if (!by_host && now < rt->frame_due)
+    if (!by_host && until_real(rt, rt->frame_due) != 0)
         return;
-    rt->frame_due = now + FRAME_NS;
+    rt->frame_due += FRAME_NS; /* a late one does not put off the next */
+    if (by_host || until_real(rt, rt->frame_due) == 0)
+        rt->frame_due = bine__real_deadline(rt, FRAME_NS);
     rt->frames++;
     bine__wake_all(&rt->next_frame);
 }
@@ -184,6 +192,7 @@ void bine__plan(bine *rt)
 
 uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 {
+    int64_t start = bine__real_now(rt);
     uint64_t done = 0;
 
     rt->ticking = true;
@@ -192,7 +201,7 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
     begin_frame(rt, is_frame);
     if (rt->ready.head != NULL) {
         bine__gil_take(rt);
-        done = run_ready(rt, budget_ns);
+        done = run_ready(rt, start, budget_ns);
         bine__gil_give(rt);
     }
     rt->ticking = false;
@@ -218,20 +227,6 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t until_frame(bine *rt)
-{
-    int64_t wait = rt->frame_due - bine__real_now(rt);
-
-    return wait > 0 ? wait : 0;
-}
-
-static int64_t until_real_timer(bine *rt)
-{
-    int64_t wait = bine__timers_next(&rt->on_real) - bine__real_now(rt);
-
-    return wait > 0 ? wait : 0;
-}
-
 int64_t bine__wait_ns(bine *rt)
 {
     int64_t wait = -1;
@@ -242,9 +237,9 @@ int64_t bine__wait_ns(bine *rt)
     if (rt->timers.count > 0)
         wait = bine__gametime_until(&rt->game, bine__timers_next(&rt->timers));
     if (rt->on_real.count > 0)
-        wait = sooner(wait, until_real_timer(rt));
+        wait = sooner(wait, until_real(rt, bine__timers_next(&rt->on_real)));
     if (rt->next_frame.first != NULL)
-        wait = sooner(wait, until_frame(rt));
+        wait = sooner(wait, until_real(rt, rt->frame_due));
     return wait;
 }
 

@@ -84,6 +84,14 @@ static PyObject *look_again(PyObject *unused, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* config_seed(): bine_config.seed. */
+static PyObject *config_seed(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    return PyLong_FromUnsignedLongLong(bine__python_now->rt == NULL ? 0 : bine__python_now->rt->config.seed);
+}
+
 static PyMethodDef calls[] = {
     {"wait_for_end", (PyCFunction)(void (*)(void))wait_for_end, METH_FASTCALL, NULL},
     {"main", main_micro, METH_NOARGS, NULL},
@@ -95,6 +103,7 @@ static PyMethodDef calls[] = {
     {"guard_locks", guard_locks, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
+    {"config_seed", config_seed, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

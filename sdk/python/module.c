@@ -398,6 +398,17 @@ static int replace_recursion_limit(bine *rt)
     return status;
 }
 
+static int start_from_seed(bine *rt)
+{
+    PyObject *names;
+
+    if (!rt->config.deterministic)
+        return 0;
+    names = bine__library(rt->python, "deterministic");
+    Py_XDECREF(names);
+    return names == NULL ? -1 : 0;
+}
+
 static int fill(bine *rt)
 {
     bine__python *py = rt->python;
@@ -416,7 +427,7 @@ static int fill(bine *rt)
         bine__add_condition_type(py) != 0 || bine__add_barrier_type(py) != 0 ||
         bine__add_queue_types(py) != 0)
         return -1;
-    if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0)
+    if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0 || start_from_seed(rt) != 0)
         return -1;
     if (bine__refuse_waits() != 0)
         return -1;

@@ -171,43 +171,37 @@ static descriptor *watch_for(bine *rt, const wish *w, int *status)
     return NULL;
 }
 
-/* Nobody has to be served for this wish any more. */
-static void leave(bine *rt, wish *w)
+/* Stands in line once. What it was woken for may have been taken back: then the caller looks again, and all
+ * that it knew of the descriptor may be gone. */
+static int wait_once(bine *rt, wish *w)
 {
-    descriptor *d = rt->descriptors->by_fd[w->fd];
+    int error;
+    int status;
+    descriptor *d = watch_for(rt, w, &error);
 
-    bine__timer_stop(&w->timer);
+    if (d == NULL)
+        return bine__fail(error == -ENOMEM ? BINE_ENOMEM : BINE_EIO, "bine_wait_fd: descriptor %d: %s", w->fd,
+                          strerror(-error));
+    status = bine__await(rt, &d->waiters, BINE__NEVER, w);
+    d = rt->descriptors->by_fd[w->fd];
     if (d != NULL)
         adjust(d);
+    return status == BINE_OK ? BINE_OK : bine__explain_wait("bine_wait_fd", status);
 }
 
-static int wait_for(bine *rt, wish *w, descriptor *d)
+static int wait_for(bine *rt, wish *w, int64_t timeout_ns)
 {
     int status = BINE_OK;
 
+    if (timeout_ns >= 0 &&
+        bine__timer_set(rt->real_timers, &w->timer, bine__real_deadline(rt, timeout_ns)) != 0)
+        return bine__explain_wait("bine_wait_fd", BINE_ENOMEM);
     while (status == BINE_OK && w->ready == 0 && !w->late)
-        status = bine__await(rt, &d->waiters, BINE__NEVER, w);
-    leave(rt, w);
+        status = wait_once(rt, w);
+    bine__timer_stop(&w->timer);
     if (w->ready != 0)
         return (int)w->ready;
-    return w->late ? BINE_ETIMEDOUT : status;
-}
-
-static int wait_on(bine *rt, wish *w, int64_t timeout_ns)
-{
-    int status;
-    descriptor *d = watch_for(rt, w, &status);
-
-    if (d == NULL)
-        return bine__fail(status == -ENOMEM ? BINE_ENOMEM : BINE_EIO, "bine_wait_fd: descriptor %d: %s",
-                          w->fd, strerror(-status));
-    if (timeout_ns >= 0 &&
-        bine__timer_set(rt->real_timers, &w->timer, bine__real_deadline(rt, timeout_ns)) != 0) {
-        leave(rt, w);
-        return bine__fail(BINE_ENOMEM, "bine_wait_fd: out of memory");
-    }
-    status = wait_for(rt, w, d);
-    return status < 0 ? bine__explain_wait("bine_wait_fd", status) : status;
+    return w->late ? bine__explain_wait("bine_wait_fd", BINE_ETIMEDOUT) : status;
 }
 
 int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
@@ -222,5 +216,5 @@ int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
     if (status != BINE_OK)
         return bine__explain_wait("bine_wait_fd", status);
     w.micro = rt->current;
-    return wait_on(rt, &w, timeout_ns);
+    return wait_for(rt, &w, timeout_ns);
 }

@@ -2,6 +2,8 @@
  * micro-threads. Each path says BINE_ENOMEM, and leaks nothing. */
 #include "faults.h"
 
+#include <unistd.h>
+
 static bine_deferred *deferred;
 static bine_resolver *resolver;
 
@@ -928,5 +930,81 @@ TEST(scopes_whose_children_fail)
 
     expect_reports_of("bine.HostError");
     with_all_faults(rt, fail_in_scope);
+    close_runtime(rt);
+}
+
+/* ---- waits for real time, frames and descriptors ---- */
+
+static int pipe_ends[2];
+
+static int rest(bine *rt, void *user, bine_value **result)
+{
+    int status = bine_sleep_real(SECOND);
+
+    (void)result;
+    if (status == BINE_OK)
+        status = bine_next_frame();
+    if (status == BINE_OK) {
+        status = bine_wait_fd(pipe_ends[0], BINE_READABLE, SECOND);
+        CHECK(status == BINE_ETIMEDOUT || status == BINE_ENOMEM);
+    }
+    if (status == BINE_ETIMEDOUT)
+        status = bine_wait_fd(pipe_ends[1], BINE_WRITABLE, SECOND);
+    if (status == BINE_WRITABLE && user != NULL)
+        *(int64_t *)user = bine_time(rt);
+    return status > 0 ? BINE_OK : status;
+}
+
+static void rest_twice(bine *rt)
+{
+    int64_t ended[2] = {-1, -1};
+    bine_deferred *ends[2] = {NULL, NULL};
+
+    for (int i = 0; i < 2; i++) {
+        bine_micro *micro;
+
+        if (!TRIED(bine_spawn(NULL, rest, &ended[i], NULL, &micro)))
+            continue;
+        TRIED(bine_micro_result(micro, &ends[i]));
+        bine_micro_release(micro);
+    }
+    run_to_end(rt);
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] != NULL && resolved(ends[i]))
+            CHECK(ended[i] >= 0);
+        bine_deferred_release(ends[i]);
+    }
+    CHECK(fault_injected() || (ended[0] >= 0 && ended[1] >= 0));
+}
+
+TEST(waits_for_real_time_frames_and_descriptors)
+{
+    bine *rt = open_to_faults();
+
+    CHECK_EQ(pipe(pipe_ends), 0);
+    with_all_faults(rt, rest_twice);
+    close_runtime(rt);
+}
+
+static void request(void *user)
+{
+    (void)user;
+}
+
+static void be_a_guest(bine *rt)
+{
+    if (!TRIED(bine_guest_start(rt, request, NULL)))
+        CHECK_OK(bine_guest_start(rt, request, NULL)); /* nothing is left of the first attempt */
+    TRIED(bine_spawn(NULL, rest, NULL, NULL, NULL));
+    run_to_end(rt);
+    CHECK_OK(bine_guest_stop(rt));
+}
+
+TEST(guest_mode)
+{
+    bine *rt = open_to_faults();
+
+    CHECK_EQ(pipe(pipe_ends), 0);
+    with_all_faults(rt, be_a_guest);
     close_runtime(rt);
 }

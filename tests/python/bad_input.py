@@ -42,6 +42,59 @@ def test_sleep_refuses_what_is_no_number_at_all():
     refused(TypeError, bine.sleep, seconds=1)
 
 
+def test_sleep_takes_real_by_name_alone():
+    refused(TypeError, bine.sleep, 1, True)
+    assert refused(TypeError, bine.sleep, 1, really=True) == "sleep() got an unexpected keyword argument 'really'"
+    refused(TypeError, bine.sleep, real=True)
+    for value in ("x", None, []):
+        refused(TypeError, bine.sleep, value, real=True)
+    for value in (-1, float("nan")):
+        refused(ValueError, bine.sleep, value, real=True)
+
+    class Bad:
+        def __bool__(self):
+            raise LookupError("mine")
+    assert refused(LookupError, bine.sleep, 1, real=Bad()) == "mine"
+
+
+def test_what_is_no_descriptor_is_refused():
+    for wait, name in ((bine.wait_readable, "wait_readable"), (bine.wait_writable, "wait_writable")):
+        assert refused(TypeError, wait) == f"{name}() needs a descriptor, or something with a fileno()"
+        assert refused(TypeError, wait, 1, 2, 3) == f"{name}() takes at most 2 arguments (3 given)"
+        assert refused(TypeError, wait, 1, file=2) == f"{name}() got an unexpected keyword argument 'file'"
+        for value in ("x", None, 1.5, [], object()):
+            refused(TypeError, wait, value)
+        refused(ValueError, wait, -1)
+        for value in (2**31, 2**100):
+            refused(OverflowError, wait, value)
+        for value in (-1, float("nan")):
+            assert refused(ValueError, wait, 0, value) == (
+                f"timeout must be a non-negative number of seconds, not {value!r}")
+        assert refused(TypeError, wait, 0, "x") == "timeout must be a number of seconds or None, not str"
+
+        class Bad:
+            def fileno(self):
+                return "seven"
+        refused(TypeError, wait, Bad())
+
+
+def test_descriptors_that_cannot_be_watched_are_refused():
+    import errno
+    import os
+    with open(__file__) as regular:
+        readable, writable = os.pipe()
+        os.close(readable)
+        os.close(writable)
+        for wait in (bine.wait_readable, bine.wait_writable):
+            for fd, code in ((regular, errno.EPERM), (regular.fileno(), errno.EPERM), (readable, errno.EBADF),
+                             (10**6, errno.EBADF), (2**31 - 1, errno.EBADF)):
+                try:
+                    wait(fd, 1)
+                    raise AssertionError(fd)
+                except OSError as error:
+                    assert error.errno == code, (fd, error)
+
+
 def test_sleep_refuses_negative_and_nan():
     for value in (-1, -0.001, float("nan"), float("-inf"), -10**300):
         assert refused(ValueError, bine.sleep, value) == (
@@ -134,7 +187,8 @@ def test_timeout_names_the_wrong_type():
 
 
 def test_functions_without_arguments_take_none():
-    for function in (bine.pause, bine.current, bine.all, bine.current().cancel, bine.current().stack):
+    for function in (bine.pause, bine.next_frame, bine.time, bine.current, bine.all, bine.current().cancel,
+                     bine.current().stack):
         refused(TypeError, function, 1)
         refused(TypeError, function, x=1)
 

@@ -39,12 +39,23 @@ def test_signatures_read_as_they_are_meant():
     assert str(inspect.signature(bine.spawn)) == "(function, /, *args, **kwargs)"
     assert str(inspect.signature(bine.sleep)) == "(seconds, /, *, real=False)"
     assert str(inspect.signature(bine.pause)) == "()"
+    assert str(inspect.signature(bine.next_frame)) == "()"
+    assert str(inspect.signature(bine.time)) == "()"
+    assert str(inspect.signature(bine.wait_readable)) == "(fd, timeout=None)"
+    assert str(inspect.signature(bine.wait_writable)) == "(fd, timeout=None)"
     assert str(inspect.signature(bine.current)) == "()"
     assert str(inspect.signature(bine.MicroThread.join)) == "(self, /, timeout=None)"
     assert str(inspect.signature(bine.Deferred.wait)) == "(self, /, timeout=None)"
     assert str(inspect.signature(bine.timeout)) == "(seconds)"
     assert str(inspect.signature(bine.generate)) == "(function, /, *args, **kwargs)"
     assert str(inspect.signature(bine.emit)) == "(value, /)"
+
+
+def test_what_time_is_meant_is_said():
+    assert "game time" in bine.sleep.__doc__ and "real time" in bine.sleep.__doc__
+    assert "Game time" in bine.time.__doc__
+    assert "real time" in bine.wait_readable.__doc__
+    assert "frame" in bine.next_frame.__doc__
 
 
 def test_types_and_exceptions_belong_to_bine():

@@ -8,6 +8,7 @@
 
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uv.h>
 
 /* BINE_ENOMEM where a rejection comes to that: by its code, or as a script's MemoryError. */
 static int state_of(bine_deferred *d)
@@ -107,6 +108,36 @@ TEST(scripts_that_spawn_and_join)
     with_all_faults(rt, join_too_long);
     with_all_faults(rt, await_many);
     with_all_faults(rt, raise_through_join);
+    close_runtime(rt);
+}
+
+CALLS(rest);
+CALLS(wait_for_descriptors);
+
+TEST(scripts_that_wait_for_real_time_frames_and_descriptors)
+{
+    bine *rt = open_to_faults();
+
+    run_script(rt, "import bine, os\n"
+                   "readable, writable = os.pipe()\n"
+                   "def rest():\n"
+                   "    bine.sleep(1, real=True)\n"
+                   "    bine.next_frame()\n"
+                   "    assert bine.time() > 0\n"
+                   "def wait_for_descriptors():\n"
+                   "    t = bine.spawn(bine.wait_readable, readable, timeout=3)\n"
+                   "    try:\n"
+                   "        bine.wait_readable(readable, 1)\n"
+                   "        assert False\n"
+                   "    except bine.Timeout: pass\n"
+                   "    bine.wait_writable(writable, 1)\n"
+                   "    try:\n"
+                   "        t.join()\n"
+                   "        assert False\n"
+                   "    except bine.Timeout: pass\n");
+    expect_reports_of("bine.Timeout");
+    with_all_faults(rt, rest);
+    with_all_faults(rt, wait_for_descriptors);
     close_runtime(rt);
 }
 
@@ -830,8 +861,14 @@ static void show_log(bine *rt, bine_log_level level, const char *line, void *use
     fprintf(stderr, "%s\n", line);
 }
 
+/* Whose loop: what the config is to say, and how the loop is to be afterwards. */
+typedef struct opening {
+    void (*set)(bine_config *config);
+    void (*check)(void);
+} opening;
+
 /* Opens in a process of its own, where allocation `nth` fails. False: nothing had to. */
-static bool open_with_failure(fault_source source, unsigned nth)
+static bool open_with_failure(fault_source source, unsigned nth, const opening *how)
 {
     bine_config config;
     int status;
@@ -848,6 +885,8 @@ static bool open_with_failure(fault_source source, unsigned nth)
     }
     bine_config_init(&config);
     config.on_log = show_log;
+    if (how != NULL)
+        how->set(&config);
     if (source == SDK_MEMORY)
         faults_arm(source, nth);
     else
@@ -858,6 +897,8 @@ static bool open_with_failure(fault_source source, unsigned nth)
     CHECK(rt != NULL || fault_injected());
     if (rt != NULL)
         CHECK_OK(bine_close(rt));
+    if (how != NULL)
+        how->check();
     status = faults_disarm() ? WITH_FAILURE : 0;
     CHECK_EQ(faults_leaks(), rt != NULL ? 2 : 0); /* a closed runtime and its inbox stay, for late calls */
     _exit(status);                                /* what stands in the parent's buffers is the parent's */
@@ -867,20 +908,96 @@ TEST(opening_and_closing)
 {
     unsigned nth = 1;
 
-    while (open_with_failure(SDK_MEMORY, nth))
+    while (open_with_failure(SDK_MEMORY, nth, NULL))
         nth++;
     printf("the SDK: %u\n", nth);
     CHECK(nth > 3);
 }
 
+static uv_loop_t uv_loop;
+
+static void set_uv_loop(bine_config *config)
+{
+    CHECK_EQ(uv_loop_init(&uv_loop), 0);
+    config->uv_loop = &uv_loop;
+}
+
+static void check_uv_loop(void)
+{
+    CHECK_EQ(uv_run(&uv_loop, UV_RUN_DEFAULT), 0);
+    CHECK_EQ(uv_loop_close(&uv_loop), 0);
+}
+
+/* A loop that never says anything. */
+static int watches;
+
+static int64_t silent_now(void *user)
+{
+    (void)user;
+    return 0;
+}
+
+static void silent_timer(void *user, int64_t when_ns)
+{
+    (void)user;
+    (void)when_ns;
+}
+
+static int silent_watch(void *user, int fd, unsigned events, bine_watch *watch)
+{
+    (void)user;
+    (void)fd;
+    (void)watch;
+    watches += events != 0 ? 1 : -1;
+    return 0;
+}
+
+static void silent_wake(void *user)
+{
+    (void)user;
+}
+
+static void set_reactor(bine_config *config)
+{
+    static bine_reactor reactor;
+
+    bine_reactor_init(&reactor);
+    reactor.now = silent_now;
+    reactor.timer = silent_timer;
+    reactor.watch = silent_watch;
+    reactor.wake = silent_wake;
+    config->reactor = &reactor;
+    config->deterministic = true;
+}
+
+static void check_reactor(void)
+{
+    CHECK_EQ(watches, 0);
+}
+
+TEST(opening_on_a_loop_of_the_hosts)
+{
+    static const opening how[] = {{set_uv_loop, check_uv_loop}, {set_reactor, check_reactor}};
+
+    for (size_t i = 0; i < 2; i++) {
+        unsigned nth = 1;
+
+        while (open_with_failure(SDK_MEMORY, nth, &how[i]))
+            nth++;
+        printf("the SDK: %u\n", nth);
+        CHECK(nth > 3);
+    }
+}
+
 /* The parts of it that are not CPython's own start. */
 TEST(opening_above_python)
 {
+    static const opening deterministic = {set_reactor, check_reactor};
     unsigned nth = 1;
 
     if (BINE__ASAN)
         SKIP("under AddressSanitizer bine_open() chooses Python's allocator itself");
-    while (open_with_failure(PYTHON_MEMORY, nth))
+    while (open_with_failure(PYTHON_MEMORY, nth, &deterministic))
         nth += nth < 40 ? 3 : 1 + nth / 8;
     printf("Python: %u\n", nth);
     CHECK(nth > 100);
