@@ -40,6 +40,7 @@ static struct {
     } fds[FDS_MAX];
     int64_t when; /* the timer; -1: none */
     int woken;    /* an eventfd */
+    bool turn;    /* the runtime is to have one */
 } loop = {.when = -1, .woken = -1};
 
 static int64_t now(void *user)
@@ -177,32 +178,37 @@ static int poll_until_timer(struct pollfd *fds, nfds_t count)
     return ready;
 }
 
-/* Whether the runtime is to have a turn. */
-static bool wait_for_all(void)
+/* Notes whether the runtime is to have a turn. */
+static void wait_for_all(void)
 {
     struct pollfd fds[FDS_MAX + 2];
     nfds_t count = fill(fds);
     eventfd_t wakes;
-    bool turn;
 
     poll_until_timer(fds, count);
-    turn = tell_ready(fds + 2, count - 2);
+    if (tell_ready(fds + 2, count - 2))
+        loop.turn = true;
     if (fds[1].revents != 0 && eventfd_read(loop.woken, &wakes) == 0)
-        turn = true;
+        loop.turn = true;
     if (loop.when >= 0 && now(NULL) >= loop.when)
-        turn = true;
-    return turn;
+        loop.turn = true;
+}
+
+static void take_turn(void)
+{
+    loop.turn = false;
+    CHECK_OK(bine_tick(rt, BUDGET_NS, NULL));
 }
 
 void driver_run_until(bool (*done)(void *user), void *user)
 {
     while (!done(user)) {
-        bool turn = wait_for_all();
-
+        if (!loop.turn)
+            wait_for_all();
         if (host_calls_run() && done(user))
             return;
-        if (turn)
-            CHECK_OK(bine_tick(rt, BUDGET_NS, NULL));
+        if (loop.turn)
+            take_turn();
     }
 }
 
