@@ -1,10 +1,12 @@
 /* What is to be done when a module has been imported: threading's stand-ins and so on are put in place then,
- * and not at open, where each module would cost its time.
+ * and not at open, where each module would cost its time. And what a module has done to signals is undone.
  *
  * importlib loads every module by one function of its own, which this file stands in for. A function in C: it
  * leaves no frame in the tracebacks of imports, from which CPython cuts its own. */
 #include "python/library.h"
 #include "python/python.h"
+
+#include <signal.h>
 
 static PyObject *wishes; /* name -> function(module) */
 static PyObject *original_load;
@@ -23,10 +25,52 @@ static void fulfil(PyObject *name, PyObject *module)
     Py_XDECREF(function);
 }
 
+/* Whether a module is of machine code, which may do to signals what it likes. */
+static bool is_native(PyObject *spec)
+{
+    PyObject *origin = PyObject_GetAttrString(spec, "origin");
+    const char *text = origin != NULL && PyUnicode_Check(origin) ? PyUnicode_AsUTF8(origin) : NULL;
+    size_t size = text == NULL ? 0 : strlen(text);
+    bool native = text != NULL &&
+                  (strcmp(text, "built-in") == 0 || (size > 3 && strcmp(text + size - 3, ".so") == 0));
+
+    PyErr_Clear();
+    Py_XDECREF(origin);
+    return native;
+}
+
+/* The host's signal handlers are as they were after any import: readline, for one, takes SIGWINCH. */
+static PyObject *load_native(PyObject *spec)
+{
+    struct sigaction before[NSIG];
+    bool known[NSIG];
+    PyObject *module;
+
+    for (int i = 1; i < NSIG; i++)
+        known[i] = sigaction(i, NULL, &before[i]) == 0;
+    module = PyObject_CallOneArg(original_load, spec);
+    for (int i = 1; i < NSIG; i++) {
+        struct sigaction now;
+
+        if (known[i] && sigaction(i, NULL, &now) == 0 && now.sa_sigaction != before[i].sa_sigaction)
+            sigaction(i, &before[i], NULL);
+    }
+    return module;
+}
+
+static PyObject *load_module(PyObject *spec)
+{
+    const bine *rt = bine__python_now->rt;
+
+    if (rt == NULL || rt->config.install_signal_handlers || !is_native(spec))
+        return PyObject_CallOneArg(original_load, spec);
+    return load_native(spec);
+}
+
 /* _load_unlocked(spec) */
 static PyObject *load(PyObject *unused, PyObject *spec)
 {
-    PyObject *module = PyObject_CallOneArg(original_load, spec);
+    PyObject *module = load_module(spec);
     PyObject *name;
 
     (void)unused;

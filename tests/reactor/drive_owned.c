@@ -1,0 +1,48 @@
+/* The runtime's own loop: the host calls bine_run(). */
+#include "driven.h"
+
+const bool driver_has_frames = false;
+
+void driver_configure(bine_config *config)
+{
+    (void)config;
+}
+
+void driver_start(bine *runtime)
+{
+    (void)runtime;
+}
+
+void driver_run_until(bool (*done)(void *user), void *user)
+{
+    while (!done(user)) {
+        if (host_calls_run())
+            continue;
+        if (bine_run(rt, BINE_RUN_ONCE) == 0 && !done(user) && !host_calls_run())
+            FAIL("all have ended, and what they were run for has not happened");
+    }
+}
+
+void driver_run_to_end(void)
+{
+    do
+        CHECK_EQ(bine_run(rt, BINE_RUN_DEFAULT), 0);
+    while (host_calls_run());
+}
+
+static void nothing(bine *runtime, void *user)
+{
+    (void)runtime;
+    (void)user;
+}
+
+/* Between two calls of bine_run(): the task, with which one of them ends, is no more than that. */
+void driver_call(void (*function)(void *user), void *user)
+{
+    host_calls_add(function, user);
+    (void)bine_post(rt, nothing, NULL, NULL);
+}
+
+void driver_close(void)
+{
+}
