@@ -71,6 +71,8 @@ typedef struct bine_config {
                                     when the host runs it. Borrowed; bine_close() closes the handles it has
                                     there, which libuv finishes when the loop is next run */
     const bine_reactor *reactor; /* the host's of another kind; copied */
+    bool cooperative_stdlib; /* what blocks in Python's own modules suspends the micro-thread that calls it,
+                                and nobody else: docs/guide/blocking.md. True */
     int64_t turn_ns; /* how long a turn of bine_run(), or on uv_loop, may last before the loop is looked
                         at again: 5 ms */
 

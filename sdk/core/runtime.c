@@ -25,6 +25,7 @@ void bine_config_init(bine_config *config)
         .struct_size = sizeof *config,
         .stack_class = BINE_STACK_DEFAULT,
         .isolated = true,
+        .cooperative_stdlib = true,
         .turn_ns = 5000000,
     };
 }

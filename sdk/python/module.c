@@ -1,5 +1,6 @@
 /* Module bine, as scripts import it, and its life with the runtime. */
 #include "python/python.h"
+#include "stdlib/standin.h"
 
 #include "core/pyframe.h"
 #include "python/library.h"
@@ -250,6 +251,10 @@ static PyMethodDef functions[] = {
          "are as parallel() has them.\n\n"
          "With `executor`, a concurrent.futures.Executor or what looks like one, that makes the calls;\n"
          "this micro-thread waits. An error cancels those that it has not begun.")},
+    {"patched", bine__py_patched, METH_NOARGS,
+     PyDoc_STR("patched($module, /)\n--\n\n"
+               "What suspends only its micro-thread though in Python's own modules it blocks: a dict of names and "
+               "what\neach waits by. Parts of modules that are not imported yet are not in it.")},
     {"exclusive", py_exclusive, METH_O,
      PyDoc_STR(
          "exclusive($module, file_or_socket, /)\n--\n\n"
@@ -423,7 +428,7 @@ static int fill(bine *rt)
         return -1;
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0 || start_from_seed(rt) != 0)
         return -1;
-    if (bine__refuse_waits() != 0)
+    if (bine__refuse_waits() != 0 || bine__standins_open(rt) != 0)
         return -1;
     if (bine__mind_locals(rt) != 0)
         return -1;
@@ -475,6 +480,7 @@ void bine__python_close(bine *rt)
 {
     /* The types and exceptions stay: scripts' last destructors, which finalisation runs, may
      * still meet them. */
+    bine__standins_close();
     restore_recursion_limit(rt->python);
     rt->python->rt = NULL;
     rt->hooked = rt->hooks = false;
