@@ -1,7 +1,8 @@
 /* The runtime's own loop: the host calls bine_run(). */
 #include "driven.h"
+#include "host_calls.h"
 
-const bool driver_has_frames = false;
+const driver_pace driver_rests = DRIVER_SLEEPS;
 
 void driver_configure(bine_config *config)
 {
