@@ -23,8 +23,8 @@ typedef struct bine_watch bine_watch;
 typedef struct bine_reactor {
     size_t struct_size; /* set by bine_reactor_init() */
 
-    /* Nanoseconds on a clock that does not go back (one that does is taken to stand still). It is the clock
-     * of the runtime where the config names no other. */
+    /* Nanoseconds, never negative, on a clock that does not go back (one that does is taken to stand still).
+     * It is the clock of the runtime where the config names no other. */
     int64_t (*now)(void *user);
 
     /* Give a turn when now() has reached `when_ns`; takes the place of the timer before. -1: none. */
@@ -49,8 +49,8 @@ typedef struct bine_reactor {
 /* Sets struct_size, all else to NULL. Thread: any. */
 BINE_API void bine_reactor_init(bine_reactor *reactor);
 
-/* The descriptor of `watch` is ready for `events`; both bits for an error. Only records: the next turn does the
- * rest. May call reactor.watch() for this watch before it returns. Thread: owner, outside of ticks. */
+/* The descriptor of `watch` is ready for `events`; both bits for an error. Only records: the next turn does
+ * the rest. May call reactor.watch() for this watch before it returns. Thread: owner, outside of ticks. */
 BINE_API void bine_watch_ready(bine_watch *watch, unsigned events);
 
 #ifdef __cplusplus

@@ -125,8 +125,6 @@ int64_t bine_poll_timeout_ns(bine *rt)
 
     if (status != BINE_OK)
         return status == BINE_EBUSY ? -1 : status;
-    if (rt->reactor->kind->flush != NULL)
-        rt->reactor->kind->flush(rt->reactor);
     return bine__wait_ns(rt);
 }
 
