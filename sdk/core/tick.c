@@ -198,6 +198,8 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 
     rt->ticking = true;
     rt->asked = false;
+    if (rt->guest != NULL)
+        bine__guest_turn(rt->guest);
     look_up(rt);
     begin_frame(rt, is_frame);
     if (rt->ready.head != NULL) {

@@ -22,9 +22,10 @@ struct bine__guest {
     bine_request_tick request;
     void *user;
     pthread_t thread;
-    pthread_mutex_t lock; /* for both: */
+    pthread_mutex_t lock; /* for all these: */
     int news;             /* an eventfd: there is another order. Made anew by the thread alone */
     order order;
+    bool requested; /* a turn, which has not been given yet */
 };
 
 static int open_news(void)
@@ -68,8 +69,10 @@ static bool is_still(bine__guest *guest, const order *o)
     pthread_mutex_lock(&guest->lock);
     still = guest->order.waits && !guest->order.over && guest->order.fd == o->fd &&
             guest->order.deadline == o->deadline;
-    if (still)
+    if (still) {
         guest->order.waits = false;
+        guest->requested = true;
+    }
     pthread_mutex_unlock(&guest->lock);
     return still;
 }
@@ -134,8 +137,17 @@ bine__guest *bine__guest_new(bine_request_tick request, void *user)
 static void give_order(bine__guest *guest, order o)
 {
     pthread_mutex_lock(&guest->lock);
-    guest->order = o;
-    (void)eventfd_write(guest->news, 1);
+    if (!guest->requested || o.over) { /* else the turn that comes brings another */
+        guest->order = o;
+        (void)eventfd_write(guest->news, 1);
+    }
+    pthread_mutex_unlock(&guest->lock);
+}
+
+void bine__guest_turn(bine__guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    guest->requested = false;
     pthread_mutex_unlock(&guest->lock);
 }
 

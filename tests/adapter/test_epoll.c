@@ -1,4 +1,5 @@
-/* bine_epoll_wait(): the host's events as epoll_wait() tells them, and turns for scripts. */
+/* bine_epoll_wait(): the host's events as epoll_wait() tells them, and turns for scripts. What scripts may
+ * rely on, whatever the loop: see ../reactor/conformance. */
 #include "fixture.h"
 
 #include <bine/adapter/epoll.h>
@@ -8,16 +9,6 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
-
-/* The kernel waits in real time, so scripts do. */
-static int64_t real_clock(void *user)
-{
-    struct timespec now;
-
-    (void)user;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND + now.tv_nsec;
-}
 
 static bine *rt;
 static int set; /* the host's */
@@ -35,9 +26,7 @@ static void open_all(void)
     bine_config config;
 
     bine_config_init(&config);
-    config.clock = real_clock;
-    config.budget_clock = real_clock;
-    rt = open_runtime_with(&config);
+    rt = open_runtime_in_real_time(&config);
     CHECK_OK(bine_def(rt, "host", "door_opens() -> str", door_opens, NULL, NULL));
     set = epoll_create1(EPOLL_CLOEXEC);
     CHECK(set >= 0);
@@ -103,19 +92,9 @@ static int add_timer(int ms)
     return fd;
 }
 
-static void open_door(void *user)
+static void open_door(void)
 {
-    (void)user;
     bine_resolve(door, bine_value_str("a cat"));
-}
-
-TEST(a_script_runs_to_its_end)
-{
-    open_all();
-    start_script(rt, "import bine\nfor i in range(3): bine.sleep(0.001)");
-    turn_until_ended();
-    CHECK_EQ(script_int("i"), 2);
-    close_all();
 }
 
 TEST(the_hosts_events_come_as_from_epoll_wait)
@@ -143,42 +122,6 @@ TEST(an_edge_is_told_once)
     close_all();
 }
 
-TEST(a_script_waits_for_a_descriptor)
-{
-    open_all();
-    start_script(rt, "import bine, os, socket\n"
-                     "a, b = socket.socketpair()\n"
-                     "bine.spawn(lambda: (bine.sleep(0.001), b.send(b'a cat')))\n"
-                     "bine.wait_readable(a.fileno())\n"
-                     "who = a.recv(10).decode()\n"
-                     "a.close(); b.close()");
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
-    close_all();
-}
-
-TEST(what_another_thread_resolves_ends_the_wait)
-{
-    open_all();
-    start_script(rt, "import host\nwho = host.door_opens()");
-    turn_until_idle();
-    in_thread(open_door, NULL);
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
-    close_all();
-}
-
-TEST(what_the_host_resolves_between_two_waits_ends_the_next)
-{
-    open_all();
-    start_script(rt, "import host\nwho = host.door_opens()");
-    turn_until_idle();
-    open_door(NULL);
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
-    close_all();
-}
-
 TEST(while_scripts_are_idle_the_wait_is_not_ended)
 {
     int fd;
@@ -189,7 +132,7 @@ TEST(while_scripts_are_idle_the_wait_is_not_ended)
     fd = add_timer(50);
     CHECK_EQ(wait_ms(-1), 1);
     close(fd);
-    open_door(NULL);
+    open_door();
     turn_until_ended();
     close_all();
 }
@@ -206,18 +149,26 @@ TEST(a_sleep_that_is_over_ends_one_wait_and_no_other)
     fd = add_timer(50);
     CHECK_EQ(wait_ms(-1), 1);
     close(fd);
-    open_door(NULL);
+    open_door();
     turn_until_ended();
     close_all();
 }
 
+static int64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * SECOND + t.tv_nsec;
+}
+
 TEST(without_scripts_it_returns_when_the_time_is_over)
 {
-    int64_t before = real_clock(NULL);
+    int64_t before = now();
 
     open_all();
     CHECK_EQ(wait_ms(20), 0);
-    CHECK(real_clock(NULL) - before >= 20 * MS);
+    CHECK(now() - before >= 20 * MS);
     close_all();
 }
 
@@ -256,17 +207,11 @@ static void on_alarm(int number)
     (void)number;
 }
 
-static void on_alarm_interrupt(int number)
+static void alarm_every(int ms)
 {
-    (void)number;
-    bine_interrupt(rt);
-}
-
-static void alarm_in(int ms, int again_ms, void (*handler)(int))
-{
-    struct sigaction action = {.sa_handler = handler};
+    struct sigaction action = {.sa_handler = on_alarm};
     struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
-    struct itimerspec due = {.it_value.tv_nsec = ms * MS, .it_interval.tv_nsec = again_ms * MS};
+    struct itimerspec due = {.it_value.tv_nsec = ms * MS, .it_interval.tv_nsec = ms * MS};
     timer_t timer;
 
     CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
@@ -277,36 +222,9 @@ static void alarm_in(int ms, int again_ms, void (*handler)(int))
 TEST(a_signal_ends_the_wait_with_eintr)
 {
     open_all();
-    alarm_in(5, 5, on_alarm);
+    alarm_every(5);
     CHECK_EQ(wait_ms(-1), -1);
     CHECK_EQ(errno, EINTR);
-    close_all();
-}
-
-TEST(a_thousand_signals_a_second_do_not_starve_a_sleep)
-{
-    open_all();
-    alarm_in(1, 1, on_alarm);
-    start_script(rt, "import bine\nbine.sleep(0.03)\ndone = 1");
-    while (alive() > 0) {
-        if (wait_ms(-1) != 0)
-            CHECK_EQ(errno, EINTR);
-    }
-    CHECK_EQ(script_int("done"), 1);
-    close_all();
-}
-
-TEST(a_signal_handler_may_interrupt_the_script)
-{
-    open_all();
-    start_script(rt, "import bine\n"
-                     "try: bine.sleep(3600)\n"
-                     "except KeyboardInterrupt: told = 1");
-    turn_until_idle();
-    alarm_in(5, 0, on_alarm_interrupt);
-    while (alive() > 0)
-        (void)wait_ms(-1);
-    CHECK_EQ(script_int("told"), 1);
     close_all();
 }
 
@@ -320,7 +238,7 @@ static int wait_inside(bine_call *call, void *user)
 
     (void)call;
     (void)user;
-    open_door(NULL); /* a turn is wanted and cannot be given */
+    open_door(); /* a turn is wanted and cannot be given */
     status_inside = wait_ms(-1);
     close(fd);
     return BINE_OK;
@@ -380,35 +298,5 @@ TEST(what_is_no_set_is_refused_as_by_epoll_wait)
     CHECK_EQ(errno, EBADF);
     CHECK_EQ(bine_epoll_wait(rt, set, &event, 0, -1), -1);
     CHECK_EQ(errno, EINVAL);
-    close_all();
-}
-
-TEST(the_scripts_may_be_ended_in_the_middle)
-{
-    open_all();
-    start_script(rt, "import bine\n"
-                     "try: bine.sleep(3600)\n"
-                     "finally: cleaned = 1");
-    turn_until_idle();
-    CHECK_OK(bine_shutdown(rt, SECOND));
-    turn_until_ended();
-    CHECK_EQ(script_int("cleaned"), 1);
-    close_all();
-}
-
-TEST(the_child_of_a_fork_goes_on_with_its_own_descriptor)
-{
-    open_all();
-    start_script(rt, "import bine, os, threading\n"
-                     "child = os.fork()\n"
-                     "if child == 0:\n"
-                     "    wakes = bine.Event()\n"
-                     "    threading.Timer(0.01, wakes.set).start()\n"
-                     "    wakes.wait()\n"
-                     "    bine.sleep(0.001)\n"
-                     "    os._exit(7)\n"
-                     "status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])");
-    turn_until_ended();
-    CHECK_EQ(script_int("status"), 7);
     close_all();
 }

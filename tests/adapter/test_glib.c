@@ -1,18 +1,8 @@
-/* A runtime on GLib's main loop: turns when they are wanted, and no others. */
+/* A runtime on GLib's main loop: turns when they are wanted, and no others. What scripts may rely on,
+ * whatever the loop: see ../reactor/conformance. */
 #include "fixture.h"
 
 #include <bine/adapter/glib.h>
-#include <time.h>
-
-/* GLib waits in real time, so scripts do. */
-static int64_t real_clock(void *user)
-{
-    struct timespec now;
-
-    (void)user;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND + now.tv_nsec;
-}
 
 static bine *rt;
 static GMainContext *context;
@@ -37,9 +27,7 @@ static void open_on(GMainContext *where)
     bine_config config;
 
     bine_config_init(&config);
-    config.clock = real_clock;
-    config.budget_clock = real_clock;
-    rt = open_runtime_with(&config);
+    rt = open_runtime_in_real_time(&config);
     CHECK_OK(bine_def(rt, "host", "door_opens() -> str", door_opens, NULL, NULL));
     context = where;
     g_main_context_set_poll_func(context, count_poll);
@@ -101,20 +89,9 @@ static void in_loop_after(guint ms, GSourceFunc function, gpointer user)
     g_source_unref(timer);
 }
 
-static gboolean open_door(gpointer user)
+static void open_door(void)
 {
-    (void)user;
     bine_resolve(door, bine_value_str("a cat"));
-    return G_SOURCE_REMOVE;
-}
-
-TEST(a_script_runs_to_its_end_on_the_default_context)
-{
-    open_on(g_main_context_default());
-    start_script(rt, "import bine\nfor i in range(3): bine.sleep(0.001)");
-    turn_until_ended();
-    CHECK_EQ(script_int("i"), 2);
-    close_all();
 }
 
 TEST(it_runs_on_a_context_that_is_not_the_default)
@@ -146,7 +123,7 @@ TEST(an_idle_runtime_does_not_wake_the_loop)
     start_script(rt, "import host\nhost.door_opens()");
     turn_until_idle();
     CHECK_EQ(polls_in(50), 1);
-    open_door(NULL);
+    open_door();
     turn_until_ended();
     close_all();
 }
@@ -159,7 +136,7 @@ TEST(a_sleep_that_is_over_does_not_wake_the_loop_again)
         g_main_context_iteration(context, TRUE);
     turn_until_idle();
     CHECK_EQ(polls_in(50), 1);
-    open_door(NULL);
+    open_door();
     turn_until_ended();
     close_all();
 }
@@ -172,33 +149,6 @@ TEST(a_sleep_wakes_the_loop_once)
     polls = 0;
     turn_until_ended();
     CHECK(polls <= 2); /* the second one without waiting, when the machine is slow */
-    close_all();
-}
-
-TEST(what_glib_code_resolves_makes_the_script_go_on)
-{
-    open_on(g_main_context_default());
-    start_script(rt, "import host\nwho = host.door_opens()");
-    turn_until_idle();
-    in_loop_after(0, open_door, NULL);
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
-    close_all();
-}
-
-static void open_door_from_here(void *user)
-{
-    open_door(user);
-}
-
-TEST(what_another_thread_resolves_ends_the_wait)
-{
-    open_on(g_main_context_default());
-    start_script(rt, "import host\nwho = host.door_opens()");
-    turn_until_idle();
-    in_thread(open_door_from_here, NULL);
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
     close_all();
 }
 
@@ -283,23 +233,6 @@ TEST(it_removes_itself_after_the_close)
     CHECK(g_source_is_destroyed(source));
     g_source_unref(source);
     CHECK(!g_main_context_iteration(context, FALSE));
-}
-
-static gboolean close_here(gpointer user)
-{
-    (void)user;
-    close_runtime(rt);
-    return G_SOURCE_REMOVE;
-}
-
-TEST(the_runtime_may_be_closed_by_a_callback_of_the_loop)
-{
-    open_on(g_main_context_default());
-    turn_until_idle();
-    in_loop_after(0, close_here, NULL);
-    while (!g_source_is_destroyed(source))
-        g_main_context_iteration(context, TRUE);
-    g_source_unref(source);
 }
 
 TEST(a_source_destroyed_after_the_close_touches_nothing)
@@ -406,7 +339,7 @@ TEST(a_nested_loop_inside_a_tick_of_the_hosts_does_not_spin)
     close_all();
 }
 
-/* ---- other threads, other processes ---- */
+/* ---- other threads ---- */
 
 static void make_source(void *user)
 {
@@ -449,21 +382,4 @@ TEST(a_context_that_another_thread_runs_gets_no_turns_and_a_complaint)
     run_to_end(rt);
     close_all();
     g_main_context_unref(context);
-}
-
-TEST(the_child_of_a_fork_goes_on_with_its_own_descriptor)
-{
-    open_on(g_main_context_default());
-    start_script(rt, "import bine, os, threading\n"
-                     "child = os.fork()\n"
-                     "if child == 0:\n"
-                     "    wakes = bine.Event()\n"
-                     "    threading.Timer(0.01, wakes.set).start()\n"
-                     "    wakes.wait()\n"
-                     "    bine.sleep(0.001)\n"
-                     "    os._exit(7)\n"
-                     "status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])");
-    turn_until_ended();
-    CHECK_EQ(script_int("status"), 7);
-    close_all();
 }

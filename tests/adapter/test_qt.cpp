@@ -1,22 +1,13 @@
-// BineDriver of host-example/qt: turns on Qt's event loop when they are wanted, and no others.
+// BineDriver of host-example/qt: turns on Qt's event loop when they are wanted, and no others. What scripts
+// may rely on, whatever the loop: see ../reactor/conformance.
 #include "fixture.h"
 
 #include <QAbstractEventDispatcher>
 #include <QCoreApplication>
 #include <QEventLoop>
 #include <memory>
-#include <time.h>
 
 #include "bine_qt.h"
-
-// Qt waits in real time, so scripts do.
-static int64_t real_clock(void *)
-{
-    timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND + now.tv_nsec;
-}
 
 static bine *rt;
 static std::unique_ptr<QCoreApplication> app;
@@ -30,19 +21,17 @@ static int door_opens(bine_call *call, void *)
     return bine_defer(call, nullptr, &door);
 }
 
-static void open_door(void *)
+static void open_door()
 {
     bine_resolve(door, bine_value_str("a cat"));
 }
 
-static void open_runtime_in_real_time()
+static void open_with_door()
 {
     bine_config config;
 
     bine_config_init(&config);
-    config.clock = real_clock;
-    config.budget_clock = real_clock;
-    rt = open_runtime_with(&config);
+    rt = open_runtime_in_real_time(&config);
     CHECK_OK(bine_def(rt, "host", "door_opens() -> str", door_opens, nullptr, nullptr));
 }
 
@@ -55,7 +44,7 @@ static void open_all()
     app = std::make_unique<QCoreApplication>(argc, argv);
     QObject::connect(QAbstractEventDispatcher::instance(), &QAbstractEventDispatcher::aboutToBlock,
                      [] { waits++; });
-    open_runtime_in_real_time();
+    open_with_door();
     driver = std::make_unique<BineDriver>(rt, [] { ends++; });
 }
 
@@ -101,15 +90,6 @@ static int waits_in(int ms)
     return waits;
 }
 
-TEST(a_script_runs_to_its_end)
-{
-    open_all();
-    start_script(rt, "import bine\nfor i in range(3): bine.sleep(0.001)");
-    turn_until_ended();
-    CHECK_EQ(script_int("i"), 2);
-    close_all();
-}
-
 TEST(the_end_of_the_scripts_is_told_once)
 {
     open_all();
@@ -138,50 +118,14 @@ TEST(the_end_may_close_the_runtime_and_delete_the_driver)
     app.reset();
 }
 
-TEST(a_script_waits_for_a_descriptor)
-{
-    open_all();
-    start_script(rt, "import bine, os, socket\n"
-                     "a, b = socket.socketpair()\n"
-                     "bine.spawn(lambda: (bine.sleep(0.001), b.send(b'a cat')))\n"
-                     "bine.wait_readable(a.fileno())\n"
-                     "who = a.recv(10).decode()\n"
-                     "a.close(); b.close()");
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
-    close_all();
-}
-
 TEST(an_idle_runtime_does_not_wake_the_loop)
 {
     open_all();
     start_script(rt, "import bine, host\nbine.sleep(0.001)\nhost.door_opens()");
     turn_until_asked();
     CHECK_EQ(waits_in(50), 1);
-    open_door(nullptr);
+    open_door();
     turn_until_ended();
-    close_all();
-}
-
-TEST(what_another_thread_resolves_ends_the_wait)
-{
-    open_all();
-    start_script(rt, "import host\nwho = host.door_opens()");
-    turn_until_asked();
-    in_thread(open_door, nullptr);
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
-    close_all();
-}
-
-TEST(what_an_event_handler_resolves_makes_the_script_go_on)
-{
-    open_all();
-    start_script(rt, "import host\nwho = host.door_opens()");
-    turn_until_asked();
-    QTimer::singleShot(1, [] { open_door(nullptr); });
-    turn_until_ended();
-    CHECK_STR(script_str("who"), "a cat");
     close_all();
 }
 
@@ -219,7 +163,7 @@ static int waits_inside;
 
 static int nest(bine_call *, void *)
 {
-    open_door(nullptr); // a turn is wanted and cannot be given
+    open_door(); // a turn is wanted and cannot be given
     waits_inside = waits_in(50);
     return BINE_OK;
 }
@@ -237,19 +181,6 @@ TEST(scripts_wait_while_a_host_function_runs_a_nested_loop)
     turn_until_ended();
     CHECK(waits_inside <= 2 * (50 / 10 + 2)); // it does not spin
     CHECK_STR(script_str("' '.join(seen)"), "nested a cat");
-    close_all();
-}
-
-TEST(the_scripts_may_be_ended_in_the_middle)
-{
-    open_all();
-    start_script(rt, "import bine\n"
-                     "try: bine.sleep(3600)\n"
-                     "finally: cleaned = 1");
-    (void)waits_in(1);
-    CHECK_OK(bine_shutdown(rt, SECOND));
-    turn_until_ended();
-    CHECK_EQ(script_int("cleaned"), 1);
     close_all();
 }
 

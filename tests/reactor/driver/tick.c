@@ -1,12 +1,13 @@
 /* Frames: the host calls bine_tick() in each, whatever happens. */
 #include "driven.h"
+#include "host_calls.h"
 
 #include <poll.h>
 
 #define BUDGET_NS (2 * MS)
 #define FRAME_NS MS /* a fast one: the cases have many */
 
-const bool driver_has_frames = true;
+const driver_pace driver_rests = DRIVER_HAS_FRAMES;
 
 void driver_configure(bine_config *config)
 {
@@ -43,15 +44,9 @@ void driver_run_until(bool (*done)(void *user), void *user)
     }
 }
 
-static bool none_alive(void *user)
-{
-    (void)user;
-    return !any_alive();
-}
-
 void driver_run_to_end(void)
 {
-    driver_run_until(none_alive, NULL);
+    run_until_over();
 }
 
 void driver_call(void (*function)(void *user), void *user)

@@ -1,9 +1,11 @@
 /* The host's libuv loop: it runs that, and the scripts have their turns. */
+#include "acts.h"
 #include "driven.h"
+#include "host_calls.h"
 
 #include <uv.h>
 
-const bool driver_has_frames = false;
+const driver_pace driver_rests = DRIVER_SLEEPS;
 
 static uv_loop_t loop;
 static uv_poll_t calls;

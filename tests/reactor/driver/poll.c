@@ -1,10 +1,11 @@
 /* The host polls: its own descriptors, and the runtime's. */
 #include "driven.h"
+#include "host_calls.h"
 
 #include <errno.h>
 #include <poll.h>
 
-const bool driver_has_frames = false;
+const driver_pace driver_rests = DRIVER_SLEEPS;
 
 void driver_configure(bine_config *config)
 {
@@ -46,15 +47,9 @@ void driver_run_until(bool (*done)(void *user), void *user)
     }
 }
 
-static bool none_alive(void *user)
-{
-    (void)user;
-    return !any_alive();
-}
-
 void driver_run_to_end(void)
 {
-    driver_run_until(none_alive, NULL);
+    run_until_over();
 }
 
 void driver_call(void (*function)(void *user), void *user)

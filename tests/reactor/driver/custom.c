@@ -1,5 +1,7 @@
 /* A loop of the host's own, over poll(): the runtime has it by bine/reactor.h, and uses nothing of libuv. */
+#include "acts.h"
 #include "driven.h"
+#include "host_calls.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,7 +14,7 @@
 #define FDS_MAX 1024
 #define BUDGET_NS (2 * MS)
 
-const bool driver_has_frames = false;
+const driver_pace driver_rests = DRIVER_SLEEPS;
 
 /* They stand before libuv's, see tests/CMakeLists.txt. */
 int __wrap_uv_loop_init(uv_loop_t *loop);
@@ -212,15 +214,9 @@ void driver_run_until(bool (*done)(void *user), void *user)
     }
 }
 
-static bool none_alive(void *user)
-{
-    (void)user;
-    return !any_alive();
-}
-
 void driver_run_to_end(void)
 {
-    driver_run_until(none_alive, NULL);
+    run_until_over();
 }
 
 void driver_call(void (*function)(void *user), void *user)

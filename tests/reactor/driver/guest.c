@@ -1,11 +1,13 @@
 /* Guest mode: the host's loop is a queue of calls, which it can wait for and nothing else. */
+#include "acts.h"
 #include "driven.h"
+#include "host_calls.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
 
-const bool driver_has_frames = false;
+const driver_pace driver_rests = DRIVER_SLEEPS;
 
 static pid_t process;
 
@@ -53,15 +55,9 @@ void driver_run_until(bool (*done)(void *user), void *user)
     }
 }
 
-static bool none_alive(void *user)
-{
-    (void)user;
-    return !any_alive();
-}
-
 void driver_run_to_end(void)
 {
-    driver_run_until(none_alive, NULL);
+    run_until_over();
 }
 
 void driver_call(void (*function)(void *user), void *user)

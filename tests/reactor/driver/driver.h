@@ -1,13 +1,23 @@
 /* One way to drive the runtime: the host's loop of that way, written as a host would. The cases of
- * conformance.c run over each: reactor.conformance.NAME.CASE is conformance.c with drive_NAME.c, which may
- * have cases of its own. All on the owner thread but driver_call(). */
+ * ../conformance run over each: reactor.conformance.NAME.CASE is a case of theirs with NAME.c of this folder,
+ * which may have cases of its own. All on the owner thread but driver_call(). */
 #ifndef BINE_TESTS_DRIVER_H
 #define BINE_TESTS_DRIVER_H
 
 #include <bine/bine.h>
 
-/* Turns come by themselves, wanted or not: a game's frames. */
-extern const bool driver_has_frames;
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the loop does while nothing happens. */
+typedef enum driver_pace {
+    DRIVER_SLEEPS,    /* until something does */
+    DRIVER_LOOKS_UP,  /* wakes of its own now and then; turns come when they are wanted */
+    DRIVER_HAS_FRAMES /* gives turns, wanted or not */
+} driver_pace;
+
+extern const driver_pace driver_rests;
 
 /* Before bine_open(): makes the host's loop, sets what the way needs of the config. */
 void driver_configure(bine_config *config);
@@ -26,5 +36,9 @@ void driver_call(void (*function)(void *user), void *user);
 
 /* After the end of the runtime: ends the host's loop. Fails when that is not as it was. */
 void driver_close(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

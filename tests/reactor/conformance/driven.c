@@ -1,16 +1,15 @@
 #include "driven.h"
 
+#include "acts.h"
 #include "notes.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PATIENCE_S 60
-#define DOORS_MAX 64
 #define THREADS_MAX 16
 
 bine *rt;
@@ -39,47 +38,6 @@ static void set_watchdog(void)
     CHECK_EQ(sigaction(SIGRTMAX, &action, NULL), 0);
     CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
     CHECK_EQ(timer_settime(timer, 0, &limit, NULL), 0);
-}
-
-/* ---- doors ---- */
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t another_door = PTHREAD_COND_INITIALIZER;
-static bine_resolver *doors[DOORS_MAX];
-static size_t doors_made;
-static size_t doors_taken;
-
-static int door(bine_call *call, void *user)
-{
-    bine_resolver *r;
-    int status = bine_defer(call, NULL, &r);
-
-    (void)user;
-    if (status != BINE_OK)
-        return status;
-    pthread_mutex_lock(&lock);
-    doors[doors_made++ % DOORS_MAX] = r;
-    pthread_cond_signal(&another_door);
-    pthread_mutex_unlock(&lock);
-    return BINE_OK;
-}
-
-bine_resolver *take_door(void)
-{
-    bine_resolver *r;
-
-    pthread_mutex_lock(&lock);
-    while (doors_made == doors_taken)
-        pthread_cond_wait(&another_door, &lock);
-    r = doors[doors_taken++ % DOORS_MAX];
-    pthread_mutex_unlock(&lock);
-    return r;
-}
-
-void open_door(void *unused)
-{
-    (void)unused;
-    CHECK_OK(bine_resolve(take_door(), bine_value_str("open")));
 }
 
 /* ---- threads ---- */
@@ -148,55 +106,47 @@ static void join_errands(void)
 
 /* ---- on the host's loop ---- */
 
-typedef struct host_call {
-    void (*function)(void *user);
+typedef struct passage {
+    void (*act)(void *user);
     void *user;
-    bool called; /* of between_turns() alone */
-    struct host_call *next;
-} host_call;
+    bool done;
+} passage;
 
-static void call_it(void *user)
+static void act_now(void *user)
 {
-    host_call *call = user;
+    passage *p = user;
 
-    call->called = true;
-    call->function(call->user);
+    p->done = true;
+    p->act(p->user);
 }
 
-static void pass_on(void *call)
+static void pass_on(void *p)
 {
-    driver_call(call_it, call);
+    driver_call(act_now, p);
 }
 
-static bool is_called(void *call)
+static bool is_done(void *p)
 {
-    return ((const host_call *)call)->called;
+    return ((const passage *)p)->done;
 }
 
 void between_turns(void (*act)(void *user), void *user)
 {
-    host_call call = {.function = act, .user = user};
+    passage p = {.act = act, .user = user};
 
-    when_idle(pass_on, &call);
-    driver_run_until(is_called, &call);
+    when_idle(pass_on, &p);
+    driver_run_until(is_done, &p);
 }
 
 void between_busy_turns(void (*act)(void *user), void *user)
 {
-    host_call call = {.function = act, .user = user};
+    passage p = {.act = act, .user = user};
 
-    pass_on(&call);
-    driver_run_until(is_called, &call);
+    pass_on(&p);
+    driver_run_until(is_done, &p);
 }
 
 /* ---- opening, running, closing ---- */
-
-static int note_it(bine_call *call, void *user)
-{
-    (void)user;
-    note("%s ", bine_arg_str(call, 0, NULL));
-    return BINE_OK;
-}
 
 void open_driven_with(bine_config *config)
 {
@@ -205,8 +155,7 @@ void open_driven_with(bine_config *config)
     driver_configure(config);
     rt = open_runtime_in_real_time(config);
     driver_start(rt);
-    CHECK_OK(bine_def(rt, "host", "door() -> object", door, NULL, NULL));
-    CHECK_OK(bine_def(rt, "host", "note(what: str)", note_it, NULL, NULL));
+    define_host_functions();
 }
 
 void open_driven(void)
@@ -232,12 +181,33 @@ void close_driven(void)
     end_driven();
 }
 
-bool any_alive(void)
+static bine_stats stats_now(void)
 {
     bine_stats stats = {.struct_size = sizeof stats};
 
     CHECK_OK(bine_get_stats(rt, &stats));
-    return stats.alive > 0;
+    return stats;
+}
+
+bool any_alive(void)
+{
+    return stats_now().alive > 0;
+}
+
+int64_t job_count(void)
+{
+    return (int64_t)stats_now().jobs;
+}
+
+static bool is_over(void *user)
+{
+    (void)user;
+    return !any_alive();
+}
+
+void run_until_over(void)
+{
+    driver_run_until(is_over, NULL);
 }
 
 static bool is_idle(void *user)
@@ -274,77 +244,4 @@ void start_driven(const char *source)
 {
     start_script(rt, source);
     run_until_idle();
-}
-
-/* ---- the host's calls ---- */
-
-static host_call *calls;
-static int calls_fd = -1;
-
-void host_calls_renew(void)
-{
-    pthread_mutex_init(&lock, NULL);
-    calls_fd = -1;
-}
-
-static int fd_of_calls(void)
-{
-    if (calls_fd < 0)
-        calls_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    CHECK(calls_fd >= 0);
-    return calls_fd;
-}
-
-int host_calls_fd(void)
-{
-    int fd;
-
-    pthread_mutex_lock(&lock);
-    fd = fd_of_calls();
-    pthread_mutex_unlock(&lock);
-    return fd;
-}
-
-void host_calls_add(void (*function)(void *user), void *user)
-{
-    host_call *call = malloc(sizeof *call);
-    host_call **end = &calls;
-
-    CHECK(call != NULL);
-    *call = (host_call){.function = function, .user = user};
-    pthread_mutex_lock(&lock);
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = call;
-    CHECK_EQ(eventfd_write(fd_of_calls(), 1), 0);
-    pthread_mutex_unlock(&lock);
-}
-
-static host_call *take_calls(void)
-{
-    host_call *all;
-    eventfd_t count;
-
-    pthread_mutex_lock(&lock);
-    all = calls;
-    calls = NULL;
-    if (all != NULL)
-        CHECK_EQ(eventfd_read(fd_of_calls(), &count), 0);
-    pthread_mutex_unlock(&lock);
-    return all;
-}
-
-bool host_calls_run(void)
-{
-    host_call *call = take_calls();
-    bool any = call != NULL;
-
-    while (call != NULL) {
-        host_call *next = call->next;
-
-        call->function(call->user);
-        free(call);
-        call = next;
-    }
-    return any;
 }
