@@ -49,8 +49,8 @@ typedef struct bine_reactor {
 /* Sets struct_size, all else to NULL. Thread: any. */
 BINE_API void bine_reactor_init(bine_reactor *reactor);
 
-/* The descriptor of `watch` is ready for `events`; both bits for an error. Only records: the next turn does the
- * rest. May call reactor.watch() for this watch before it returns. Thread: owner, outside of ticks. */
+/* The descriptor of `watch` is ready for `events`; both bits for an error. Only records: the next turn does
+ * the rest. May call reactor.watch() for this watch before it returns. Thread: owner, outside of ticks. */
 BINE_API void bine_watch_ready(bine_watch *watch, unsigned events);
 
 #ifdef __cplusplus
