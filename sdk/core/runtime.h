@@ -55,8 +55,8 @@ struct bine {
     struct bine__jobtimes jobs; /* while `timing` */
     bine__reactor *reactor;
     struct bine__guest *guest; /* NULL: no guest mode */
-    bool asked;                /* the host knows already that a turn is wanted */
     bine__inbox *inbox;
+    bool asked;              /* the host knows already that a turn is wanted */
     atomic_bool over;        /* it is closed */
     atomic_bool interrupted; /* a signal wants the interpreter's attention */
 
