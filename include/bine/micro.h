@@ -124,7 +124,7 @@ BINE_API int bine_next_frame(void);
 
 /* Suspends until `fd` is ready for one of `events` (BINE_READABLE, BINE_WRITABLE), at most `timeout_ns` of
  * real time (negative: without limit). Returns for which, as bits. `fd` must stay open meanwhile. BINE_EIO:
- * the system cannot watch it (a regular file, or none that is open; bine_message() says more).
+ * the system cannot watch it (EPERM: a regular file; EBADF: none that is open), as errno says too.
  * BINE_ETIMEDOUT; BINE_EMICRO; BINE_EBUSY; BINE_ECANCELED; BINE_ENOMEM; BINE_EINVAL: no events. Thread:
  * micro. */
 BINE_API int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns);

@@ -23,8 +23,8 @@ typedef struct bine_watch bine_watch;
 typedef struct bine_reactor {
     size_t struct_size; /* set by bine_reactor_init() */
 
-    /* Nanoseconds on a clock that does not go back (one that does is taken to stand still). It is the clock
-     * of the runtime where the config names no other. */
+    /* Nanoseconds, never negative, on a clock that does not go back (one that does is taken to stand still).
+     * It is the clock of the runtime where the config names no other. */
     int64_t (*now)(void *user);
 
     /* Give a turn when now() has reached `when_ns`; takes the place of the timer before. -1: none. */

@@ -68,8 +68,8 @@ typedef struct bine_config {
     /* Whose loop, see docs/guide/loops.md. At most one of the two; neither: a libuv loop of the runtime's
      * own, for bine_run(), bine_tick(), bine_poll_fd() and guest mode. */
     struct uv_loop_s *uv_loop;   /* the host's, of this thread: the runtime takes its turns on it by itself,
-                                    when   the host runs it. Borrowed; bine_close() closes the handles it has
-                                    there, which   libuv finishes when the loop is next run */
+                                    when the host runs it. Borrowed; bine_close() closes the handles it has
+                                    there, which libuv finishes when the loop is next run */
     const bine_reactor *reactor; /* the host's of another kind; copied */
     int64_t turn_ns; /* how long a turn of bine_run(), or on uv_loop, may last before the loop is looked
                         at again: 5 ms */
@@ -156,8 +156,8 @@ BINE_API int bine_run(bine *rt, bine_run_mode mode);
 /* For loops that poll: a descriptor that is readable when the runtime wants a turn, and how long it may be
  * waited for: 0 not at all, -1 without limit. Ask for the time before every poll; when it is over, or the
  * descriptor readable, call bine_run(rt, BINE_RUN_NOWAIT) or bine_tick(). Never read from the descriptor. It
- * changes in the child of a fork. The time is -1 inside a tick, where no turn can be given.
- * BINE_ENOTSUP: the loop is the host's own. BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
+ * changes in the child of a fork, and when a script has closed it. The time is -1 inside a tick, where no
+ * turn can be given. BINE_ENOTSUP: the loop is the host's own. BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
 BINE_API int bine_poll_fd(bine *rt);
 BINE_API int64_t bine_poll_timeout_ns(bine *rt);
 

@@ -16,6 +16,16 @@ static int check_turn(const bine *rt, const char *call)
     return status;
 }
 
+/* The same for a call that gives one: refused, it has still answered a guest's request. */
+static int check_given(const bine *rt, const char *call)
+{
+    int status = check_turn(rt, call);
+
+    if (status == BINE_EBUSY && rt->guest != NULL)
+        bine__guest_turn(rt->guest);
+    return status;
+}
+
 /* ---- by frames ---- */
 
 static void set_timing(bine *rt, bool on)
@@ -55,7 +65,7 @@ static void tick_with_info(bine *rt, int64_t budget_ns, bine_tick_info *info)
 
 int bine_tick(bine *rt, int64_t budget_ns, bine_tick_info *info)
 {
-    int status = check_turn(rt, "bine_tick");
+    int status = check_given(rt, "bine_tick");
 
     if (status == BINE_OK)
         status = check_info(info);
@@ -78,7 +88,7 @@ static bool all_done(bine *rt)
 
 static int check_run(const bine *rt, bine_run_mode mode)
 {
-    int status = check_turn(rt, "bine_run");
+    int status = check_given(rt, "bine_run");
 
     if (status != BINE_OK)
         return status;
@@ -125,8 +135,6 @@ int64_t bine_poll_timeout_ns(bine *rt)
 
     if (status != BINE_OK)
         return status == BINE_EBUSY ? -1 : status;
-    if (rt->reactor->kind->flush != NULL)
-        rt->reactor->kind->flush(rt->reactor);
     return bine__wait_ns(rt);
 }
 

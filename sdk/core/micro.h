@@ -155,6 +155,9 @@ int bine__may_wait(bine *rt);
  * after. */
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline, void *what);
 
+/* The same for a caller that has asked bine__may_wait(), since when nobody else ran. */
+int bine__stand(bine *rt, bine__waiters *among, int64_t deadline, void *what);
+
 /* Makes `status` of one of the above the message of `call`. Returns it. */
 int bine__explain_wait(const char *call, int status);
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 _Thread_local bine *bine__here;
@@ -280,12 +281,14 @@ void bine__signals_release(bine *rt)
 /* Python's signal handlers only set a flag; the byte they write here ends the loop's wait. */
 static int open_signal_pipe(bine *rt)
 {
+    struct stat end;
     int status;
 
     if (pipe2(rt->signal_pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
         rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
         return bine__fail(BINE_EIO, "bine_open: no pipe for signals: %s", strerror(errno));
     }
+    rt->signal_inode = fstat(rt->signal_pipe[0], &end) == 0 ? end.st_ino : 0;
     rt->signal_watch = (bine_watch){
         .reactor = rt->reactor, .fd = rt->signal_pipe[0], .ready = on_signal_byte};
     status = bine__watch_set(&rt->signal_watch, BINE_READABLE);
@@ -306,24 +309,45 @@ static void close_signal_pipe(bine *rt)
     }
 }
 
-void bine__descriptors_lost(bine *rt, bool ours_still)
+/* Both ends still are what was opened: the numbers may be other files' by now. */
+static bool is_signal_pipe(const bine *rt)
 {
-    bool signals = rt->signal_watch.events != 0;
+    struct stat end;
 
-    if (!ours_still) {
-        rt->signal_pipe[0] = rt->signal_pipe[1] =
-            -1; /* the numbers may be another's by now: not to be read */
+    for (int i = 0; i < 2; i++)
+        if (fstat(rt->signal_pipe[i], &end) != 0 || !S_ISFIFO(end.st_mode) || end.st_ino != rt->signal_inode)
+            return false;
+    return true;
+}
+
+static int renew_reactor(bine *rt, bool forked)
+{
+    int status = rt->reactor->kind->renew(rt->reactor, forked);
+
+    if (status == 0)
+        return BINE_OK;
+    return bine__fail(BINE_EIO, "the loop's descriptors cannot be opened again: %s", strerror(-status));
+}
+
+void bine__descriptors_lost(bine *rt, bool forked)
+{
+    bool anew = forked || !is_signal_pipe(rt);
+    int status;
+
+    if (anew && !forked) { /* before: the watch does not outlive them */
+        rt->signal_pipe[0] = rt->signal_pipe[1] = -1;
         close_signal_pipe(rt);
     }
-    rt->reactor->kind->renew(rt->reactor);
-    if (!signals)
-        return;
-    close_signal_pipe(
-        rt); /* after a fork not before: the loop was shared with the parent, which needs its own */
-    bine__gil_take(rt);
-    if (open_signal_pipe(rt) != BINE_OK)
-        bine__log(rt, BINE_LOG_ERROR, "%s", bine_message());
-    bine__gil_give(rt);
+    status = renew_reactor(rt, forked);
+    if (anew && status == BINE_OK) {
+        close_signal_pipe(rt); /* after: the parent's loop still has its own */
+        bine__gil_take(rt);
+        status = open_signal_pipe(rt);
+        bine__gil_give(rt);
+    }
+    if (status != BINE_OK && !rt->descriptors_lost)
+        bine__log(rt, BINE_LOG_ERROR, "%s; what waits for descriptors waits longer", bine_message());
+    rt->descriptors_lost = status != BINE_OK;
 }
 
 /* As with threads, the child has only the micro-thread that called fork. When the host did, it has all. */
@@ -498,6 +522,7 @@ static bine__reactor *new_reactor(bine *rt, const bine_config *config)
     return bine__uv_new();
 }
 
+/* NULL: errno says why. */
 static bine *new_runtime(const bine_config *config)
 {
     bine *rt = calloc(1, sizeof *rt);
@@ -528,7 +553,10 @@ static bine *new_runtime(const bine_config *config)
     if (rt->reactor != NULL)
         rt->inbox = bine__inbox_new(wake_reactor, rt->reactor);
     if (rt->inbox == NULL) {
+        int error = errno;
+
         free_runtime(rt);
+        errno = error;
         return NULL;
     }
     return rt;
@@ -563,8 +591,9 @@ static int open_claimed(const bine_config *config, bine **out)
             "start twice cleanly");
     rt = new_runtime(config);
     if (rt == NULL) {
+        status = errno == ENOMEM ? BINE_ENOMEM : BINE_EIO;
         atomic_store(&had_start, false);
-        return bine__fail(BINE_ENOMEM, "bine_open: out of memory or descriptors");
+        return bine__fail(status, "bine_open: there is no loop: %s", strerror(errno));
     }
     make_libpython_global();
     status = bine__python_register() == 0 ? start_python(config)

@@ -79,6 +79,8 @@ struct bine {
     bool collects_here;          /* the collector was last begun by the owner */
     struct bine__python *python; /* what sdk/python keeps per runtime */
     int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
+    ino_t signal_inode;          /* of it */
+    bool descriptors_lost;       /* and not to be had again yet */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
     int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
@@ -170,8 +172,8 @@ void bine__signals_release(bine *rt);
 /* Whether it is what Python runs for bine_interrupt(), on a host that handles signals itself. */
 bool bine__is_own_handler(PyObject *handler);
 
-/* Makes the loop's descriptors anew; `ours_still`: the old ones are there, and to be closed. */
-void bine__descriptors_lost(bine *rt, bool ours_still);
+/* Makes the loop's descriptors anew: in the child of a fork, or when somebody has closed them. */
+void bine__descriptors_lost(bine *rt, bool forked);
 
 /* What the layers above supply. sdk/data: */
 

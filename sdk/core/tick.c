@@ -62,8 +62,6 @@ static void look_up(bine *rt)
 {
     const bine__reactor_kind *reactor = rt->reactor->kind;
 
-    if (reactor->intact != NULL && !reactor->intact(rt->reactor))
-        bine__descriptors_lost(rt, false);
     if (reactor->poll != NULL)
         reactor->poll(rt->reactor, 0);
     bine__inbox_drain(rt->inbox, &rt->ready);
@@ -183,9 +181,12 @@ static void begin_frame(bine *rt, bool by_host)
 /* A host that polls, or whose loop it is, is to know when the next turn is wanted. */
 void bine__plan(bine *rt)
 {
-    if (rt->reactor->kind->plan != NULL)
-        rt->reactor->kind->plan(rt->reactor, bine__wait_ns(rt),
-                                rt->alive > 0 || rt->ready.head != NULL || rt->timers.count > 0);
+    const bine__reactor_kind *reactor = rt->reactor->kind;
+
+    if (reactor->intact != NULL && !reactor->intact(rt->reactor))
+        bine__descriptors_lost(rt, false);
+    if (reactor->plan != NULL)
+        reactor->plan(rt->reactor, bine__wait_ns(rt), rt->alive > 0 || rt->ready.head != NULL);
     if (rt->guest != NULL)
         bine__guest_wait(rt->guest, bine_poll_fd(rt), bine_poll_timeout_ns(rt));
 }
@@ -197,6 +198,8 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 
     rt->ticking = true;
     rt->asked = false;
+    if (rt->guest != NULL)
+        bine__guest_turn(rt->guest);
     look_up(rt);
     begin_frame(rt, is_frame);
     if (rt->ready.head != NULL) {

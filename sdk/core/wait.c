@@ -99,13 +99,16 @@ static int mind(bine *rt, const void *what)
     return bine__python_interrupted(rt);
 }
 
+int bine__stand(bine *rt, bine__waiters *among, int64_t deadline, void *what)
+{
+    return bine__park_status(rt, bine__park_minding(rt, among, deadline, what, mind));
+}
+
 int bine__await(bine *rt, bine__waiters *among, int64_t deadline, void *what)
 {
     int status = bine__may_wait(rt);
 
-    if (status != BINE_OK)
-        return status;
-    return bine__park_status(rt, bine__park_minding(rt, among, deadline, what, mind));
+    return status != BINE_OK ? status : bine__stand(rt, among, deadline, what);
 }
 
 int bine__explain_wait(const char *call, int status)

@@ -78,12 +78,6 @@ static PyObject *py_time(PyObject *module, PyObject *unused)
 
 /* ---- descriptors ---- */
 
-static PyObject *raise_not_watched(int fd)
-{
-    errno = fcntl(fd, F_GETFD) < 0 ? EBADF : EPERM;
-    return PyErr_SetFromErrno(PyExc_OSError);
-}
-
 static PyObject *wait_for(const char *function, unsigned events, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames)
 {
@@ -104,7 +98,7 @@ static PyObject *wait_for(const char *function, unsigned events, PyObject *const
         return NULL;
     status = bine_wait_fd(fd, events, ns);
     if (status == BINE_EIO)
-        return raise_not_watched(fd);
+        return PyErr_SetFromErrno(PyExc_OSError);
     return none_or_raise(status > 0 ? BINE_OK : status);
 }
 

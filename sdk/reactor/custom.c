@@ -48,12 +48,13 @@ static int no_poll_fd(bine__reactor *reactor)
     return -1;
 }
 
-static void renew(bine__reactor *reactor)
+static int renew(bine__reactor *reactor, bool forked)
 {
     custom *c = (custom *)reactor;
 
-    if (c->host.forked != NULL)
+    if (forked && c->host.forked != NULL)
         c->host.forked(c->host.user);
+    return 0;
 }
 
 static void free_custom(bine__reactor *reactor)

@@ -22,15 +22,29 @@ struct bine__guest {
     bine_request_tick request;
     void *user;
     pthread_t thread;
-    int news; /* an eventfd: there is another order */
-    pthread_mutex_t lock;
-    order order; /* under the lock */
+    pthread_mutex_t lock; /* for all these: */
+    int news;             /* an eventfd: there is another order. Made anew by the thread alone */
+    order order;
+    bool requested; /* a turn, which has not been given yet */
 };
 
-/* Until what it waits for is there (then true) or there is another order. */
-static bool wait_for(int news, const order *o)
+static int open_news(void)
 {
-    struct pollfd fds[2] = {{.fd = news, .events = POLLIN}, {.fd = o->fd, .events = POLLIN}};
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/* Somebody has closed it. Where no other is to be had, orders wait for what the one before waits for. */
+static void renew_news(bine__guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    guest->news = open_news();
+    pthread_mutex_unlock(&guest->lock);
+}
+
+/* Until what it waits for is there (then true) or there is another order. */
+static bool wait_for(bine__guest *guest, const order *o)
+{
+    struct pollfd fds[2] = {{.fd = guest->news, .events = POLLIN}, {.fd = o->fd, .events = POLLIN}};
     int64_t left = o->deadline - bine__monotonic(NULL);
     bool bounded = o->waits && o->deadline >= 0;
     struct timespec limit = {0, 0};
@@ -40,8 +54,10 @@ static bool wait_for(int news, const order *o)
         limit = (struct timespec){left / 1000000000, left % 1000000000};
     if (ppoll(fds, o->waits ? 2 : 1, bounded ? &limit : NULL, NULL) < 0)
         return false; /* the kernel is out of memory for a moment */
-    if (fds[0].revents != 0)
-        (void)eventfd_read(news, &count);
+    if (fds[0].revents & POLLNVAL)
+        renew_news(guest);
+    else if (fds[0].revents != 0)
+        (void)eventfd_read(guest->news, &count);
     return fds[0].revents == 0 && o->waits;
 }
 
@@ -53,8 +69,10 @@ static bool is_still(bine__guest *guest, const order *o)
     pthread_mutex_lock(&guest->lock);
     still = guest->order.waits && !guest->order.over && guest->order.fd == o->fd &&
             guest->order.deadline == o->deadline;
-    if (still)
+    if (still) {
         guest->order.waits = false;
+        guest->requested = true;
+    }
     pthread_mutex_unlock(&guest->lock);
     return still;
 }
@@ -78,7 +96,7 @@ static void *poll_on(void *arg)
 
         if (o.over)
             return NULL;
-        if (wait_for(guest->news, &o) && is_still(guest, &o))
+        if (wait_for(guest, &o) && is_still(guest, &o))
             guest->request(guest->user);
     }
 }
@@ -104,7 +122,7 @@ bine__guest *bine__guest_new(bine_request_tick request, void *user)
     if (guest == NULL)
         return NULL;
     *guest = (bine__guest){.request = request, .user = user, .order.fd = -1};
-    guest->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    guest->news = open_news();
     if (guest->news < 0) {
         free(guest);
         return NULL;
@@ -119,9 +137,18 @@ bine__guest *bine__guest_new(bine_request_tick request, void *user)
 static void give_order(bine__guest *guest, order o)
 {
     pthread_mutex_lock(&guest->lock);
-    guest->order = o;
+    if (!guest->requested || o.over) { /* else the turn that comes brings another */
+        guest->order = o;
+        (void)eventfd_write(guest->news, 1);
+    }
     pthread_mutex_unlock(&guest->lock);
-    (void)eventfd_write(guest->news, 1);
+}
+
+void bine__guest_turn(bine__guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    guest->requested = false;
+    pthread_mutex_unlock(&guest->lock);
 }
 
 void bine__guest_wait(bine__guest *guest, int fd, int64_t timeout_ns)

@@ -1,18 +1,56 @@
 #include "reactor/pollset.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* How many are taken in at once; the others are next. */
 #define BATCH 64
 
+/* What epoll calls the bell; descriptors are not negative. */
+#define BELL UINT64_MAX
+
+static int add_bell(bine__pollset *set)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
+
+    atomic_store(&set->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (set->bell < 0 || epoll_ctl(set->fd, EPOLL_CTL_ADD, set->bell, &event) != 0)
+        return -errno;
+    return 0;
+}
+
+static void close_both(bine__pollset *set)
+{
+    if (set->fd >= 0)
+        close(set->fd);
+    if (set->bell >= 0)
+        close(set->bell);
+    atomic_store(&set->bell, -1);
+    set->fd = -1;
+}
+
+/* The descriptors. 0, or a negative errno. */
+static int open_both(bine__pollset *set)
+{
+    int status;
+
+    atomic_store(&set->bell, -1);
+    set->fd = epoll_create1(EPOLL_CLOEXEC);
+    status = set->fd < 0 ? -errno : add_bell(set);
+    if (status != 0)
+        close_both(set);
+    return status;
+}
+
 int bine__pollset_init(bine__pollset *set)
 {
-    *set = (bine__pollset){.fd = epoll_create1(EPOLL_CLOEXEC)};
-    return set->fd < 0 ? -errno : 0;
+    *set = (bine__pollset){.fd = -1};
+    return open_both(set);
 }
 
 static int reserve(bine__pollset *set, size_t fd)
@@ -34,7 +72,7 @@ static int reserve(bine__pollset *set, size_t fd)
 /* Whether it is in there already is for the kernel to say: a number may stand for another file by now. */
 static int list(const bine__pollset *set, int fd, unsigned events)
 {
-    struct epoll_event event = {.data.fd = fd};
+    struct epoll_event event = {.data.u64 = (uint64_t)fd};
 
     if (events & BINE_READABLE)
         event.events |= EPOLLIN;
@@ -77,51 +115,80 @@ static unsigned ready_for(unsigned happened)
     return ready;
 }
 
-bool bine__pollset_tell(const bine__pollset *set)
+void bine__pollset_ring(bine__pollset *set)
+{
+    if (!atomic_exchange(&set->rung, true))
+        (void)eventfd_write(set->bell, 1); /* has somebody closed it, the next turn finds that out */
+}
+
+static void silence(bine__pollset *set)
+{
+    eventfd_t count;
+
+    atomic_store(&set->rung, false); /* first: who rings from now on is heard */
+    (void)eventfd_read(set->bell, &count);
+}
+
+/* False: nobody waits for that. */
+static bool tell_one(bine__pollset *set, const struct epoll_event *event)
+{
+    bine_watch *watch;
+
+    if (event->data.u64 == BELL) {
+        silence(set);
+        return true;
+    }
+    watch = event->data.u64 < set->size ? set->by_fd[event->data.u64] : NULL;
+    if (watch == NULL)
+        return false;
+    bine_watch_ready(watch, ready_for(event->events));
+    return true;
+}
+
+bool bine__pollset_tell(bine__pollset *set)
 {
     struct epoll_event events[BATCH];
     int count = epoll_wait(set->fd, events, BATCH, 0);
     bool known = true;
 
-    for (int i = 0; i < count; i++) {
-        int fd = events[i].data.fd;
-        bine_watch *watch = set->by_fd[fd];
-
-        if (watch != NULL)
-            bine_watch_ready(watch, ready_for(events[i].events));
-        else
+    for (int i = 0; i < count; i++)
+        if (!tell_one(set, &events[i]))
             known = false;
-    }
     return known;
 }
 
-bool bine__is_epoll(int fd)
+/* The kernel knows that bell in that set. */
+bool bine__pollset_intact(const bine__pollset *set)
 {
-    struct epoll_event event;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
 
-    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
+    return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->bell, &event) == 0;
 }
 
 int bine__pollset_renew(bine__pollset *set)
 {
-    if (bine__is_epoll(set->fd))
-        close(set->fd);
-    set->fd = epoll_create1(EPOLL_CLOEXEC);
-    if (set->fd < 0)
-        return -errno;
+    int status;
+
+    if (bine__pollset_intact(set))
+        close_both(set);
+    status = open_both(set);
+    if (status != 0)
+        return status;
     for (size_t fd = 0; fd < set->size; fd++) {
         bine_watch *watch = set->by_fd[fd];
 
         if (watch != NULL && list(set, (int)fd, watch->events) != 0)
             bine_watch_ready(watch, BINE_READABLE | BINE_WRITABLE);
     }
+    atomic_store(&set->rung, false);
+    bine__pollset_ring(set); /* who rang meanwhile was not heard */
     return 0;
 }
 
 void bine__pollset_deinit(bine__pollset *set)
 {
-    if (set->fd >= 0)
-        close(set->fd);
+    if (bine__pollset_intact(set))
+        close_both(set);
     free(set->by_fd);
-    *set = (bine__pollset){.fd = -1};
+    *set = (bine__pollset){.fd = -1, .bell = -1};
 }

@@ -13,13 +13,16 @@ void bine_watch_ready(bine_watch *w, unsigned events)
         w->ready(w, events);
 }
 
-int bine__watch_set(bine_watch *w, unsigned events)
+int bine__watch_renew(bine_watch *w, unsigned events)
 {
-    int status = 0;
+    int status = w->reactor->kind->watch(w->reactor, w, events);
 
-    if (events != w->events)
-        status = w->reactor->kind->watch(w->reactor, w, events);
     if (status == 0)
         w->events = events;
     return status;
+}
+
+int bine__watch_set(bine_watch *w, unsigned events)
+{
+    return events == w->events ? 0 : bine__watch_renew(w, events);
 }

@@ -44,19 +44,17 @@ typedef struct bine__reactor_kind {
      * errno; never for 0. */
     int (*watch)(bine__reactor *reactor, bine_watch *watch, unsigned events);
 
-    /* Readable when poll() has something to take in, or a turn is wanted: from the first call on. Negative:
-     * there is none. */
+    /* Readable when poll() has something to take in, or a turn is wanted: from the first call on; the kernel
+     * knows of all watches. Negative: there is none. */
     int (*poll_fd)(bine__reactor *reactor);
 
-    /* A host is about to wait for poll_fd(): the kernel is to know of all watches. May be NULL. */
-    void (*flush)(bine__reactor *reactor);
-
-    /* False: the descriptors that it stands on have been closed by somebody. May be NULL. */
+    /* False: a descriptor that it stands on has been closed by somebody, or was not to be had. Asked after
+     * each turn. May be NULL. */
     bool (*intact)(const bine__reactor *reactor);
 
-    /* Makes new descriptors: after a fork, in the child, which shares them with its parent; or when they
-     * have been closed. Watches stay and must be made anew, if their own descriptors are new. */
-    void (*renew)(bine__reactor *reactor);
+    /* Makes new descriptors: in the child of a fork, which shares them with its parent (`forked`), or when it
+     * is not intact. Watches stay; those whose own descriptors have gone are told. 0, or a negative errno. */
+    int (*renew)(bine__reactor *reactor, bool forked);
 
     /* All watches must be gone. */
     void (*free)(bine__reactor *reactor);
@@ -68,7 +66,7 @@ struct bine__reactor {
 
 struct uv_loop_s;
 
-/* NULL: out of memory or descriptors. `turn(user)` is called on the host's loop when a turn is due. */
+/* NULL: errno says why. `turn(user)` is called on the host's loop when a turn is due. */
 bine__reactor *bine__uv_new(void);
 bine__reactor *bine__uv_on(struct uv_loop_s *loop, void (*turn)(void *user), void *user);
 bine__reactor *bine__custom_new(const bine_reactor *host);
@@ -78,7 +76,9 @@ static inline void bine__reactor_wake(bine__reactor *reactor)
     reactor->kind->wake(reactor);
 }
 
-/* 0, or a negative errno, and then it is as it was. */
+/* 0, or a negative errno, and then it is as it was. The other one tells the reactor though nothing changes:
+ * the number may stand for another file by now. */
 int bine__watch_set(bine_watch *watch, unsigned events);
+int bine__watch_renew(bine_watch *watch, unsigned events);
 
 #endif

@@ -2,24 +2,27 @@
  * calls for the loop. */
 #include "reactor/pollset.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <uv.h>
+
+/* How long a turn is put off when no loop is to be had, before that is tried again. */
+#define RETRY_MS 10
 
 /* On the host's loop it is more: `check` takes the turns, after libuv has seen to descriptors and not amidst;
  * `idle` keeps the loop from waiting while a turn is wanted at once. None of them keeps the loop alive, but
- * `async` while somebody waits. */
+ * `watches` while somebody waits. */
 typedef struct uv_reactor {
     bine__reactor base; /* first */
-    uv_loop_t *loop;
-    uv_async_t async; /* wakes the loop */
-    uv_timer_t timer; /* bounds a wait */
     bine__pollset set;
-    uv_poll_t *watches; /* the loop's handle for it; NULL: there is none */
+    uv_loop_t *loop;
+    uv_poll_t *watches; /* the loop's handle for `set`; NULL: there is none */
+    uv_timer_t timer;   /* bounds a wait */
 
     /* On a loop of its own: */
-    uv_loop_t own;
-    bool polled;   /* the host polls its descriptor */
-    bool unlisted; /* libuv has yet to tell the kernel of the watches */
+    bool polled; /* the host polls its descriptor */
 
     /* On the host's: */
     uv_check_t check;
@@ -29,16 +32,11 @@ typedef struct uv_reactor {
     int handles; /* that are not closed yet */
 } uv_reactor;
 
-static void renew_watches(uv_reactor *r);
-
-static void on_async(uv_async_t *async)
-{
-    (void)async; /* the wake itself is all there is to it */
-}
+static int renew_watches(uv_reactor *r);
 
 static void wake(bine__reactor *reactor)
 {
-    uv_async_send(&((uv_reactor *)reactor)->async);
+    bine__pollset_ring(&((uv_reactor *)reactor)->set);
 }
 
 /* `fire` is called in a wait, `ns` from now. libuv counts in milliseconds from what it thinks the time is:
@@ -53,14 +51,17 @@ static void set_timer(uv_reactor *r, uv_timer_cb fire, int64_t ns)
 
 /* ---- watches ---- */
 
+static void take_in(uv_reactor *r)
+{
+    if (!bine__pollset_tell(&r->set))
+        (void)renew_watches(r); /* if it failed, the end of the turn tries it again */
+}
+
 static void on_watches(uv_poll_t *poll, int status, int events)
 {
-    uv_reactor *r = poll->data;
-
     (void)status;
     (void)events;
-    if (!bine__pollset_tell(&r->set))
-        renew_watches(r);
+    take_in(poll->data);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -73,6 +74,8 @@ static int begin_watches(uv_reactor *r)
 {
     int status;
 
+    if (r->loop == NULL)
+        return UV_EBADF;
     r->watches = malloc(sizeof *r->watches);
     if (r->watches == NULL)
         return UV_ENOMEM;
@@ -84,8 +87,8 @@ static int begin_watches(uv_reactor *r)
     }
     r->watches->data = r;
     uv_poll_start(r->watches, UV_READABLE, on_watches);
-    uv_unref((uv_handle_t *)r->watches);
-    r->unlisted = true;
+    if (r->turn != NULL) /* the host's loop is kept going by plan_host() alone */
+        uv_unref((uv_handle_t *)r->watches);
     return 0;
 }
 
@@ -96,12 +99,14 @@ static void end_watches(uv_reactor *r)
     r->watches = NULL;
 }
 
-/* Where no descriptor is to be had, waiting for one is an error from now on. */
-static void renew_watches(uv_reactor *r)
+/* 0, or a negative errno; then it is not intact. */
+static int renew_watches(uv_reactor *r)
 {
+    int status;
+
     end_watches(r);
-    if (bine__pollset_renew(&r->set) == 0)
-        (void)begin_watches(r);
+    status = bine__pollset_renew(&r->set);
+    return status != 0 ? status : begin_watches(r);
 }
 
 static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
@@ -109,15 +114,55 @@ static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
     return bine__pollset_watch(&((uv_reactor *)reactor)->set, w, events);
 }
 
-static void renew(bine__reactor *reactor)
-{
-    uv_reactor *r = (uv_reactor *)reactor;
+/* ---- a loop of its own ---- */
 
-    uv_loop_fork(r->loop); /* first: what comes after must not change what is shared with a parent */
-    renew_watches(r);
+/* Loops whose descriptors are not theirs any more: in the child of a fork, or closed by somebody, their
+ * numbers perhaps other files'. libuv cannot let go of one without touching them, so it stays. */
+static struct lost_loop {
+    uv_loop_t *loop;
+    uv_poll_t *watches;
+    struct lost_loop *next;
+} * lost_loops;
+
+static void lose_loop(uv_reactor *r)
+{
+    struct lost_loop *lost = malloc(sizeof *lost);
+
+    if (lost != NULL) { /* only so that leak checkers know of it */
+        *lost = (struct lost_loop){r->loop, r->watches, lost_loops};
+        lost_loops = lost;
+    }
+    r->loop = NULL;
+    r->watches = NULL;
 }
 
-/* ---- a loop of its own ---- */
+/* 0, or a negative errno. */
+static int open_loop(uv_reactor *r)
+{
+    int status;
+
+    r->loop = malloc(sizeof *r->loop);
+    status = r->loop == NULL ? UV_ENOMEM : uv_loop_init(r->loop);
+    if (status != 0) {
+        free(r->loop);
+        r->loop = NULL;
+        return status;
+    }
+    uv_timer_init(r->loop, &r->timer); /* cannot fail */
+    return begin_watches(r);
+}
+
+static void close_loop(uv_reactor *r)
+{
+    if (r->loop == NULL)
+        return;
+    uv_close((uv_handle_t *)&r->timer, NULL);
+    end_watches(r);
+    uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
+    uv_loop_close(r->loop);
+    free(r->loop);
+    r->loop = NULL;
+}
 
 /* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
  * for nothing else would. (libuv 1.44, uv_run().) */
@@ -130,9 +175,10 @@ static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
-    r->unlisted = false;
-    if (timeout_ns == 0) {
-        uv_run(r->loop, UV_RUN_NOWAIT);
+    if (timeout_ns != 0 && r->loop == NULL)
+        poll(NULL, 0, RETRY_MS);
+    if (timeout_ns == 0 || r->loop == NULL) { /* there is nothing else on the loop */
+        take_in(r);
         return;
     }
     if (timeout_ns > 0)
@@ -141,12 +187,13 @@ static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
     uv_timer_stop(&r->timer);
 }
 
+/* The host polls the set itself. */
 static int poll_fd_own(bine__reactor *reactor)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
     r->polled = true;
-    return uv_backend_fd(r->loop);
+    return r->set.fd;
 }
 
 /* Nobody has to ask a host that gives turns in its own time. */
@@ -156,29 +203,38 @@ static void ask_own(bine__reactor *reactor)
         wake(reactor);
 }
 
-static void flush_own(bine__reactor *reactor)
+static bool is_epoll(int fd)
 {
-    if (((uv_reactor *)reactor)->unlisted)
-        poll_own(reactor, 0);
+    struct epoll_event event;
+
+    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
 }
 
 static bool intact_own(const bine__reactor *reactor)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
 
-    return bine__is_epoll(uv_backend_fd(r->loop)) && bine__is_epoll(r->set.fd);
+    return r->loop != NULL && is_epoll(uv_backend_fd(r->loop)) && bine__pollset_intact(&r->set);
+}
+
+static int renew_own(bine__reactor *reactor, bool forked)
+{
+    uv_reactor *r = (uv_reactor *)reactor;
+    int status;
+
+    (void)forked;
+    if (r->loop != NULL)
+        lose_loop(r);
+    status = bine__pollset_renew(&r->set);
+    return status != 0 ? status : open_loop(r);
 }
 
 static void free_own(bine__reactor *reactor)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
-    uv_close((uv_handle_t *)&r->async, NULL);
-    uv_close((uv_handle_t *)&r->timer, NULL);
-    end_watches(r);
+    close_loop(r);
     bine__pollset_deinit(&r->set);
-    uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
-    uv_loop_close(r->loop);
     free(r);
 }
 
@@ -188,34 +244,26 @@ static const bine__reactor_kind own_kind = {
     .ask = ask_own,
     .watch = watch,
     .poll_fd = poll_fd_own,
-    .flush = flush_own,
     .intact = intact_own,
-    .renew = renew,
+    .renew = renew_own,
     .free = free_own,
 };
 
 bine__reactor *bine__uv_new(void)
 {
     uv_reactor *r = calloc(1, sizeof *r);
+    int status;
 
     if (r == NULL)
         return NULL;
     r->base.kind = &own_kind;
-    r->loop = &r->own;
-    if (uv_loop_init(r->loop) != 0)
-        goto no_loop;
-    if (uv_async_init(r->loop, &r->async, on_async) != 0)
-        goto no_async;
-    uv_timer_init(r->loop, &r->timer); /* cannot fail */
-    if (bine__pollset_init(&r->set) == 0 && begin_watches(r) == 0)
+    status = bine__pollset_init(&r->set);
+    if (status == 0)
+        status = open_loop(r);
+    if (status == 0)
         return &r->base;
     free_own(&r->base);
-    return NULL;
-
-no_async:
-    uv_loop_close(r->loop);
-no_loop:
-    free(r);
+    errno = -status;
     return NULL;
 }
 
@@ -242,10 +290,12 @@ static void on_check(uv_check_t *check)
 
 static void keep_alive(uv_reactor *r, bool alive)
 {
+    if (r->watches == NULL)
+        return;
     if (alive)
-        uv_ref((uv_handle_t *)&r->async);
+        uv_ref((uv_handle_t *)r->watches);
     else
-        uv_unref((uv_handle_t *)&r->async);
+        uv_unref((uv_handle_t *)r->watches);
 }
 
 static void ask_host(bine__reactor *reactor)
@@ -290,12 +340,26 @@ static void free_on_host(bine__reactor *reactor)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
-    uv_close((uv_handle_t *)&r->async, on_closed);
     uv_close((uv_handle_t *)&r->timer, on_closed);
     uv_close((uv_handle_t *)&r->check, on_closed);
     uv_close((uv_handle_t *)&r->idle, on_closed);
     end_watches(r);
     bine__pollset_deinit(&r->set);
+}
+
+static bool intact_on_host(const bine__reactor *reactor)
+{
+    const uv_reactor *r = (const uv_reactor *)reactor;
+
+    return r->watches != NULL && bine__pollset_intact(&r->set);
+}
+
+static int renew_on_host(bine__reactor *reactor, bool forked)
+{
+    uv_reactor *r = (uv_reactor *)reactor;
+    int status = forked ? uv_loop_fork(r->loop) : 0;
+
+    return status != 0 ? status : renew_watches(r);
 }
 
 static const bine__reactor_kind host_kind = {
@@ -304,32 +368,35 @@ static const bine__reactor_kind host_kind = {
     .plan = plan_host,
     .watch = watch,
     .poll_fd = no_poll_fd,
-    .renew = renew,
+    .intact = intact_on_host,
+    .renew = renew_on_host,
     .free = free_on_host,
 };
 
 bine__reactor *bine__uv_on(uv_loop_t *loop, void (*turn)(void *user), void *user)
 {
     uv_reactor *r = calloc(1, sizeof *r);
+    int status;
 
     if (r == NULL)
         return NULL;
-    *r = (uv_reactor){.base.kind = &host_kind, .loop = loop, .turn = turn, .user = user, .handles = 4};
-    if (uv_async_init(loop, &r->async, on_async) != 0) {
+    *r = (uv_reactor){.base.kind = &host_kind, .loop = loop, .turn = turn, .user = user, .handles = 3};
+    status = bine__pollset_init(&r->set);
+    if (status == 0)
+        status = begin_watches(r);
+    if (status != 0) {
+        bine__pollset_deinit(&r->set);
         free(r);
+        errno = -status;
         return NULL;
     }
     uv_timer_init(loop, &r->timer); /* these cannot fail */
     uv_check_init(loop, &r->check);
     uv_idle_init(loop, &r->idle);
-    r->async.data = r->timer.data = r->check.data = r->idle.data = r;
+    r->timer.data = r->check.data = r->idle.data = r;
     uv_check_start(&r->check, on_check);
-    uv_unref((uv_handle_t *)&r->async);
     uv_unref((uv_handle_t *)&r->timer);
     uv_unref((uv_handle_t *)&r->check);
     uv_unref((uv_handle_t *)&r->idle);
-    if (bine__pollset_init(&r->set) == 0 && begin_watches(r) == 0)
-        return &r->base;
-    free_on_host(&r->base);
-    return NULL;
+    return &r->base;
 }

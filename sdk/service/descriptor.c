@@ -163,7 +163,7 @@ static descriptor *watch_for(bine *rt, const wish *w, int *status)
     if (*status != 0)
         return NULL;
     d = descriptor_of(rt, w->fd);
-    *status = d == NULL ? -ENOMEM : bine__watch_set(&d->watch, d->watch.events | w->events);
+    *status = d == NULL ? -ENOMEM : bine__watch_renew(&d->watch, d->watch.events | w->events);
     if (*status == 0)
         return d;
     if (d != NULL)
@@ -171,18 +171,29 @@ static descriptor *watch_for(bine *rt, const wish *w, int *status)
     return NULL;
 }
 
+/* errno says it too. */
+static int refuse(int fd, int error)
+{
+    bine__fail(error == ENOMEM ? BINE_ENOMEM : BINE_EIO, "bine_wait_fd: descriptor %d: %s", fd,
+               strerror(error));
+    errno = error;
+    return error == ENOMEM ? BINE_ENOMEM : BINE_EIO;
+}
+
 /* Stands in line once. What it was woken for may have been taken back: then the caller looks again, and all
  * that it knew of the descriptor may be gone. */
 static int wait_once(bine *rt, wish *w)
 {
+    int status = bine__may_wait(rt); /* others may run meanwhile */
     int error;
-    int status;
-    descriptor *d = watch_for(rt, w, &error);
+    descriptor *d;
 
+    if (status != BINE_OK)
+        return bine__explain_wait("bine_wait_fd", status);
+    d = watch_for(rt, w, &error);
     if (d == NULL)
-        return bine__fail(error == -ENOMEM ? BINE_ENOMEM : BINE_EIO, "bine_wait_fd: descriptor %d: %s", w->fd,
-                          strerror(-error));
-    status = bine__await(rt, &d->waiters, BINE__NEVER, w);
+        return refuse(w->fd, -error);
+    status = bine__stand(rt, &d->waiters, BINE__NEVER, w);
     d = rt->descriptors->by_fd[w->fd];
     if (d != NULL)
         adjust(d);

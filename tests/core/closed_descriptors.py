@@ -1,6 +1,7 @@
 """Descriptors that are closed, or stand for another file, while somebody waits for them: the wait may be in
 vain, but the host is not harmed."""
 import os
+import threading
 
 import bine
 
@@ -76,3 +77,35 @@ def test_all_of_them_while_somebody_waits_and_their_numbers_are_taken_at_once():
         except OSError:
             pass  # the runtime took it for its own, and closed it
     assert ends[-1] == "ready", ends
+
+
+def ask_another_thread(times):
+    """Each answer comes from outside, while nothing else is to be done."""
+    asked, answered = bine.Queue(), bine.Queue()
+
+    def answer():
+        for _ in range(times):
+            answered.put(asked.get())
+    thread = threading.Thread(target=answer)
+    thread.start()
+    for i in range(times):
+        asked.put(i)
+        assert answered.get() == i
+    thread.join()
+
+
+def test_other_threads_are_heard_after_all_were_closed():
+    os.closerange(3, 64)
+    ask_another_thread(20)
+
+
+def test_other_threads_are_heard_after_any_was_closed():
+    for fd in range(3, 32):
+        os.closerange(fd, fd + 1)
+        ask_another_thread(5)
+        bine.sleep(MS)
+        r, w = os.pipe()
+        os.write(w, b"x")
+        bine.wait_readable(r, 1)
+        os.close(r)
+        os.close(w)

@@ -38,6 +38,26 @@ TEST(a_guest_asks_again_for_a_turn_that_was_refused_while_python_was_entered)
     close_runtime(rt);
 }
 
+TEST(a_guest_asks_once_for_a_turn_however_often_python_is_entered)
+{
+    bine *rt = open_runtime();
+    int asked = -1;
+
+    sem_init(&requests, 0, 0);
+    start_script(rt, "import bine\nbine.pause()\nbine.pause()");
+    CHECK_OK(bine_guest_start(rt, on_request, NULL));
+    sem_wait(&requests);
+    for (int i = 0; i < 100; i++) {
+        CHECK_OK(bine_python_enter(rt));
+        bine_python_leave(rt);
+    }
+    CHECK_OK(bine_guest_stop(rt)); /* what it was about to ask, it has asked */
+    sem_getvalue(&requests, &asked);
+    CHECK_EQ(asked, 0);
+    settle(rt);
+    close_runtime(rt);
+}
+
 TEST(the_smallest_of_all_steps_is_refused_as_others_are)
 {
     bine *rt = open_runtime();

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- opening ---- */
@@ -798,5 +799,23 @@ TEST(an_interrupt_leaves_errno_as_it_is)
         CHECK_EQ(errno, EDOM);
     }
     settle(rt);
+    close_runtime(rt);
+}
+
+TEST(without_descriptors_it_does_not_open_and_says_so)
+{
+    struct rlimit before;
+    struct rlimit none = {0, 0};
+    bine_config config;
+    bine *rt = NULL;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    bine_config_init(&config);
+    none.rlim_max = before.rlim_max;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_EQ(bine_open(&config, &rt), BINE_EIO);
+    CHECK_STR(bine_message(), "bine_open: there is no loop: Too many open files");
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    rt = open_runtime(); /* that was no start of Python's */
     close_runtime(rt);
 }

@@ -118,7 +118,7 @@ TEST(watches_survive_a_renewal)
     open_pipe(ends);
     watch.fd = ends[0];
     CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
-    reactor->kind->renew(reactor);
+    reactor->kind->renew(reactor, false);
     CHECK_EQ(write(ends[1], "x", 1), 1);
     reactor->kind->poll(reactor, -1);
     CHECK_EQ(told, BINE_READABLE);
@@ -139,7 +139,7 @@ TEST(what_a_child_of_a_fork_does_changes_nothing_in_its_parent)
     reactor->kind->poll(reactor, 0);
     child = fork();
     if (child == 0) {
-        reactor->kind->renew(reactor);
+        reactor->kind->renew(reactor, false);
         CHECK_EQ(bine__watch_set(&watch, 0), 0);
         reactor->kind->free(reactor);
         _exit(0);
@@ -162,7 +162,7 @@ TEST(whose_descriptor_has_gone_is_told_in_a_renewal)
     watch.fd = ends[0];
     CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
     close(ends[0]);
-    reactor->kind->renew(reactor);
+    reactor->kind->renew(reactor, false);
     CHECK_EQ(told, BINE_READABLE);
     reactor->kind->free(reactor);
 }
@@ -176,7 +176,7 @@ TEST(a_reactor_whose_number_is_another_files_by_now_is_not_intact)
     CHECK(reactor->kind->intact(reactor));
     CHECK_EQ(dup2(file, fd), fd);
     CHECK(!reactor->kind->intact(reactor));
-    reactor->kind->renew(reactor);
+    reactor->kind->renew(reactor, false);
     CHECK(reactor->kind->intact(reactor));
     reactor->kind->free(reactor);
 }
