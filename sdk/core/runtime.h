@@ -55,35 +55,35 @@ struct bine {
     struct bine__jobtimes jobs; /* while `timing` */
     bine__reactor *reactor;
     struct bine__guest *guest; /* NULL: no guest mode */
-    bool asked;                /* the host knows already that a turn is wanted */
     bine__inbox *inbox;
+    bool asked;              /* the host knows already that a turn is wanted */
     atomic_bool over;        /* it is closed */
     atomic_bool interrupted; /* a signal wants the interpreter's attention */
 
     bine_config config; /* with pointers of its own, or NULL */
     int gil_depth;
+    int recursion_cap;
     bool ticking;
     bool shutting_down;
-    bool closing; /* jobs only free what they hold */
-    bool started; /* a script has been run: __main__ is taken */
+    bool closing;          /* jobs only free what they hold */
+    bool started;          /* a script has been run: __main__ is taken */
+    bool hooking;          /* a switch hook is running */
+    bool collects_here;    /* the collector was last begun by the owner */
+    bool descriptors_lost; /* the runtime's own: closed by somebody, not to be had again yet */
     bine__timer grace;
     bine__job grace_over;
-    int recursion_cap;
     unsigned long long loaded_objects; /* the dynamic linker's count, to notice libstdc++ */
     struct bine_deferred *deferreds;   /* those to be seen to before the end, the newest first */
     uint64_t walks;                    /* searches through deferreds so far */
     bine_switch_hook switch_hook;      /* the host's, or NULL */
     void *switch_user;
-    unsigned finalizing;         /* destructors in progress on the running stack */
-    bool hooking;                /* a switch hook is running */
-    bool collects_here;          /* the collector was last begun by the owner */
     struct bine__python *python; /* what sdk/python keeps per runtime */
+    unsigned finalizing;         /* destructors in progress on the running stack */
+    int foreign_wakeup;          /* a script's own, while ours stands in for it; -1: none */
     int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
     ino_t signal_inode;          /* of it */
-    bool descriptors_lost;       /* and not to be had again yet */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
-    int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
