@@ -13,8 +13,6 @@
 #define STACK_SIZE ((size_t)1 << 20)
 #define MOST_THREADS 16
 
-enum { NEW, QUEUED, RUNNING, DONE };
-
 static const struct lane_kind {
     const char *thread_name;
     unsigned threads;
@@ -47,7 +45,7 @@ struct lane {
 
 struct bine__pool {
     bine *rt;
-    pthread_mutex_t lock; /* for what is below, and the works' `next` and RUNNING */
+    pthread_mutex_t lock; /* for what is below, and the works' `next` and `begun` */
     bool over;
     lane lanes[BINE__LANES];
     bine__work *lost; /* done when nobody was there to take it any more */
@@ -75,7 +73,7 @@ static bine__work *pop(lane *l)
 
     l->first = work->next;
     l->queued--;
-    work->state = RUNNING;
+    work->begun = true;
     return work;
 }
 
@@ -323,7 +321,7 @@ static void take_back(bine *rt, bine__job *job)
     (void)rt;
     if (work->generation != generation)
         return; /* the parent's, before a fork */
-    work->state = DONE;
+    work->done = true;
     if (work->micro != NULL)
         bine__micro_wake(work->micro, work->wish);
     else
@@ -335,7 +333,7 @@ static void run_here(bine *rt, bine__work *work)
     PyEval_SaveThread();
     work->run(work);
     PyEval_RestoreThread(rt->tstate);
-    work->state = DONE;
+    work->done = true;
 }
 
 /* Whether it is in line, or done; false: it has to be done here. */
@@ -344,7 +342,6 @@ static bool submit(lane *l, bine__work *work)
     bool taken;
 
     pthread_mutex_lock(&l->pool->lock);
-    work->state = QUEUED;
     push(l, work);
     taken = find_hands(l);
     if (!taken)
@@ -359,7 +356,7 @@ static bool take_out(lane *l, bine__work *work)
     bool queued;
 
     pthread_mutex_lock(&l->pool->lock);
-    queued = work->state == QUEUED;
+    queued = !work->begun;
     if (queued)
         unlink_work(l, work);
     pthread_mutex_unlock(&l->pool->lock);
@@ -384,16 +381,16 @@ static int wait_for(bine *rt, lane *l, wish *w)
 {
     int status = BINE_OK;
 
-    while (w->work->state != DONE && status == BINE_OK) {
+    while (!w->work->done && status == BINE_OK) {
         status = bine__stand(rt, NULL, BINE__NEVER, w);
-        if (w->work->state != DONE && status == BINE_OK && w->late)
+        if (!w->work->done && status == BINE_OK && w->late)
             status = BINE_ETIMEDOUT;
     }
-    if (w->work->state == DONE)
+    if (w->work->done)
         return BINE_OK;
     if (give_up(l, w->work))
         return status;
-    while (w->work->state != DONE)
+    while (!w->work->done)
         bine__park(rt, NULL, BINE__NEVER, w); /* whatever is pending */
     return BINE_OK;
 }
@@ -436,7 +433,8 @@ int bine__offload(bine *rt, bine__lane which, bine__work *work, int64_t deadline
     work->micro = rt->current;
     work->wish = &w;
     work->generation = generation;
-    work->state = NEW;
+    work->begun = false;
+    work->done = false;
     if (deadline != BINE__NEVER && bine__timer_set(rt->real_timers, &w.timer, deadline) != 0)
         return refuse(work, BINE_ENOMEM);
     status = stand_in_line(rt, &pool->lanes[which], &w);

@@ -27,7 +27,8 @@ typedef struct bine__work {
     bine__micro *micro; /* that waits for it; NULL: left behind */
     const void *wish;   /* what that is parked on */
     unsigned generation;
-    int state;
+    bool begun; /* under the pool's lock */
+    bool done;  /* the owner thread's */
 } bine__work;
 
 /* Has the work done on a thread of `lane`, and suspends the running micro-thread meanwhile. BINE_OK: it is
