@@ -65,6 +65,12 @@ static bool port_is_known(PyObject *port)
     return text == NULL || is_number(text);
 }
 
+/* CPython looks at it after the name. */
+static bool is_port(PyObject *port)
+{
+    return port == NULL || port == Py_None || PyLong_Check(port) || text_of(port) != NULL;
+}
+
 /* An argument that is an int; 0 when it is none. */
 static long int_of(PyObject *object)
 {
@@ -114,7 +120,7 @@ static PyObject *getaddrinfo_waiting(const bine__call *call)
     PyObject *port = bine__call_argument(call, 1, "port");
     bool numeric = (int_of(bine__call_argument(call, 5, "flags")) & AI_NUMERICHOST) != 0;
 
-    if ((numeric || host_is_known(host)) && port_is_known(port))
+    if (((numeric || host_is_known(host)) && port_is_known(port)) || !is_port(port))
         return bine__call_original(call);
     return look_up(call);
 }

@@ -117,14 +117,13 @@ TEST(bad_arguments_are_told_of_as_ever)
 {
     bine *rt = open_names();
 
-    run_script(
+    start_script(
         rt,
         "import socket\n"
         "def error_of(*args, f=socket.getaddrinfo, **kwargs):\n"
         "    try: f(*args, **kwargs)\n"
         "    except Exception as error: return type(error).__name__, str(error)\n"
-        "assert error_of() == ('TypeError', \"getaddrinfo() missing required argument 'host' (pos 1)\")"
-        " or error_of()[0] == 'TypeError', error_of()\n"
+        "assert error_of()[0] == 'TypeError'\n"
         "assert error_of(1, 2)[1] == 'getaddrinfo() argument 1 must be string or None', error_of(1, 2)\n"
         "assert error_of('x', 2.5)[1] == 'Int or String expected', error_of('x', 2.5)\n"
         "assert error_of('a\\0b', 1)[0] in ('ValueError', 'gaierror', 'UnicodeError'), error_of('a\\0b', 1)\n"
@@ -132,6 +131,7 @@ TEST(bad_arguments_are_told_of_as_ever)
         "assert error_of(1, f=socket.gethostbyname)[0] == 'TypeError'\n"
         "assert error_of(f=socket.getnameinfo)[0] == 'TypeError'\n"
         "assert error_of('.'.join(['x' * 70] * 2), 1)[0] == 'UnicodeError'\n");
+    await_end(rt);
     close_runtime(rt);
 }
 
@@ -236,13 +236,14 @@ TEST(an_error_of_the_lookup_has_the_context_that_it_was_raised_in)
 {
     bine *rt = open_names();
 
-    run_script(rt,
-               "import socket\n"
-               "try:\n"
-               "    try: 1 / 0\n"
-               "    except ZeroDivisionError as first: socket.getaddrinfo('localhost', 'no such service')\n"
-               "except socket.gaierror as error: assert isinstance(error.__context__, ZeroDivisionError)\n"
-               "else: raise AssertionError\n");
+    start_script(rt,
+                 "import socket\n"
+                 "try:\n"
+                 "    try: 1 / 0\n"
+                 "    except ZeroDivisionError as first: socket.getaddrinfo('localhost', 'no such service')\n"
+                 "except socket.gaierror as error: assert isinstance(error.__context__, ZeroDivisionError)\n"
+                 "else: raise AssertionError\n");
+    await_end(rt);
     close_runtime(rt);
 }
 
