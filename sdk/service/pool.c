@@ -19,6 +19,7 @@ static const struct lane_kind {
 } kinds[BINE__LANES] = {
     [BINE__FILES] = {"bine files", 4},
     [BINE__NAMES] = {"bine names", MOST_THREADS},
+    [BINE__CHILDREN] = {"bine children", MOST_THREADS},
     [BINE__REST] = {"bine rest", 8},
 };
 
@@ -409,6 +410,16 @@ static int stand_in_line(bine *rt, lane *l, wish *w)
     return status;
 }
 
+static void prepare(bine__work *work, bine__micro *micro, const void *parked_on)
+{
+    work->job.run = take_back;
+    work->micro = micro;
+    work->wish = parked_on;
+    work->generation = generation;
+    work->begun = false;
+    work->done = false;
+}
+
 /* It was not even taken. */
 static int refuse(bine__work *work, int status)
 {
@@ -428,16 +439,32 @@ int bine__offload(bine *rt, bine__lane which, bine__work *work, int64_t deadline
     pool = pool_of(rt);
     if (pool == NULL)
         return refuse(work, BINE_ENOMEM);
+    prepare(work, rt->current, &w);
     w.micro = rt->current;
-    work->job.run = take_back;
-    work->micro = rt->current;
-    work->wish = &w;
-    work->generation = generation;
-    work->begun = false;
-    work->done = false;
     if (deadline != BINE__NEVER && bine__timer_set(rt->real_timers, &w.timer, deadline) != 0)
         return refuse(work, BINE_ENOMEM);
     status = stand_in_line(rt, &pool->lanes[which], &w);
     bine__timer_stop(&w.timer);
+    return status;
+}
+
+bool bine__pool_send(bine *rt, bine__lane which, bine__work *work)
+{
+    struct bine__pool *pool = pool_of(rt);
+
+    if (pool == NULL)
+        return false;
+    prepare(work, NULL, NULL);
+    return submit(&pool->lanes[which], work);
+}
+
+int bine__pool_stand(bine *rt, bine__waiters *among, void *what)
+{
+    struct bine__pool *pool = rt->pool;
+    int status;
+
+    pool->awaited++;
+    status = bine__stand(rt, among, BINE__NEVER, what);
+    pool->awaited--;
     return status;
 }

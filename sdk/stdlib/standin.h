@@ -149,6 +149,7 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
     }
 
 /* The lists, each ends with NULL. */
+extern bine__standin *const bine__process_standins[];
 extern bine__standin *const bine__resolve_standins[];
 extern bine__standin *const bine__time_standins[];
 
