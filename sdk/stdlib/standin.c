@@ -171,7 +171,8 @@ static void take_away(bine__standin *s)
 
 /* ---- all of them ---- */
 
-static bine__standin *const *const lists[] = {bine__time_standins};
+static bine__standin *const *const lists[] = {bine__process_standins, bine__resolve_standins,
+                                              bine__time_standins};
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
 {
@@ -222,6 +223,27 @@ static int wish_for(PyObject *name, PyObject *function)
     return none == NULL ? -1 : 0;
 }
 
+/* fill_subprocess(module): the same for subprocess, which is written in Python. */
+static PyObject *fill_subprocess(PyObject *unused, PyObject *module)
+{
+    (void)unused;
+    (void)module;
+    return bine__library(bine__python_now, "processes");
+}
+
+static PyMethodDef fill_subprocess_def = {"fill_subprocess", fill_subprocess, METH_O, NULL};
+
+static int wish_for_subprocess(void)
+{
+    PyObject *function = PyCFunction_New(&fill_subprocess_def, NULL);
+    PyObject *name = PyUnicode_FromString("subprocess");
+    int status = function == NULL || name == NULL ? -1 : wish_for(name, function);
+
+    Py_XDECREF(name);
+    Py_XDECREF(function);
+    return status;
+}
+
 int bine__standins_open(bine *rt)
 {
     PyObject *function = rt->config.cooperative_stdlib ? PyCFunction_New(&fill_def, NULL) : NULL;
@@ -234,6 +256,8 @@ int bine__standins_open(bine *rt)
         status = wish_for(name, function);
         Py_DECREF(name);
     }
+    if (each != NULL && status == 0)
+        status = wish_for_subprocess();
     Py_XDECREF(each);
     Py_XDECREF(names);
     Py_XDECREF(function);
