@@ -66,9 +66,13 @@ void bine__standins_close(void);
 PyObject *bine__py_patched(PyObject *module, PyObject *none);
 
 /* Whether the running code is on a micro-thread that may be suspended here. */
-static inline bool bine__stands_in(const bine *rt)
+static inline bool bine__stands_in(bine *rt)
 {
-    return rt != NULL && rt->current->no_wait == 0 && !bine__is_tracing(rt->tstate);
+    if (rt == NULL)
+        return false;
+    if (rt->current->no_wait != 0)
+        bine__forget_collection(rt); /* one that is over, perhaps */
+    return rt->current->no_wait == 0 && !bine__is_tracing(rt->tstate);
 }
 
 /* ---- entries ---- */
