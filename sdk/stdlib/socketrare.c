@@ -1,0 +1,432 @@
+/* Sockets: what is left to CPython's own methods, called so that they do not wait: those with addresses and
+ * ancillary data, accept; and close, which wakes who waits for what is closed. */
+#include "stdlib/socket.h"
+
+#include "python/python.h"
+#include "service/descriptor.h"
+#include "stdlib/fair.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* How long accept() stays away before it says that there are no descriptors to be had: whoever tries again
+ * and again is to leave time to those that could close some. */
+#define NO_ROOM_NS 10000000
+
+/* ---- a call that does not wait ---- */
+
+/* Another object for the same socket (new), which does not block: so that nobody else finds the real one in
+ * that state. */
+static PyObject *double_of(PyTypeObject *type, PyObject *socket)
+{
+    bine__socket_object *made = (bine__socket_object *)(void *)type->tp_alloc(type, 0);
+    size_t from = offsetof(bine__socket_object, fd);
+
+    if (made == NULL)
+        return NULL;
+    memcpy((char *)made + from, (char *)socket + from, (size_t)type->tp_basicsize - from);
+    made->timeout_ns = 0;
+    return (PyObject *)made;
+}
+
+/* The descriptor is not its own. */
+static void drop_double(PyObject *made)
+{
+    ((bine__socket_object *)made)->fd = -1;
+    Py_DECREF(made);
+}
+
+static PyObject *try_double(const bine__call *call, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *made = double_of(bine__socket_type(call->standin), call->self);
+    bine__call other = *call;
+    PyObject *result;
+
+    if (made == NULL)
+        return NULL;
+    other.self = made;
+    result = bine__call_original_with(&other, args, nargs);
+    drop_double(made);
+    return result;
+}
+
+/* 0, or -1 with an exception. */
+static int set_timeout(PyTypeObject *type, PyObject *socket, int64_t ns)
+{
+    PyObject *seconds = ns < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)ns / 1e9);
+    PyObject *none =
+        seconds == NULL ? NULL : PyObject_CallMethod((PyObject *)type, "settimeout", "OO", socket, seconds);
+
+    Py_XDECREF(seconds);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* By public calls alone. */
+static PyObject *try_set(const bine__call *call, const bine__look *look, PyObject *const *args,
+                         Py_ssize_t nargs)
+{
+    PyTypeObject *type = bine__socket_type(call->standin);
+    PyObject *result;
+    PyObject *exception;
+
+    if (set_timeout(type, call->self, 0) != 0)
+        return NULL;
+    result = bine__call_original_with(call, args, nargs);
+    exception = result == NULL ? bine__take_exception() : NULL;
+    if (set_timeout(type, call->self, look->timeout_ns) != 0)
+        PyErr_Clear();
+    if (exception != NULL)
+        bine__raise(exception);
+    return result;
+}
+
+PyObject *bine__socket_try(const bine__call *call, const bine__look *look, PyObject *const *args,
+                           Py_ssize_t nargs)
+{
+    PyTypeObject *type = bine__socket_type(call->standin);
+    PyObject *result;
+    int flags;
+
+    if (!bine__knows_sockets(type))
+        return try_set(call, look, args, nargs);
+    if (look->timeout_ns > 0) /* CPython has set O_NONBLOCK by itself */
+        return try_double(call, args, nargs);
+    flags = fcntl(look->fd, F_GETFL);
+    fcntl(look->fd, F_SETFL, flags | O_NONBLOCK);
+    result = try_double(call, args, nargs);
+    fcntl(look->fd, F_SETFL, flags);
+    return result;
+}
+
+/* ---- a method that tries, waits, tries again ---- */
+
+#define MOST_ARGUMENTS 4
+#define NO_FLAGS (-1)
+
+typedef struct attempt {
+    const bine__call *call;
+    PyObject *(*try)(struct attempt *a);
+    PyObject *args[MOST_ARGUMENTS]; /* borrowed */
+    Py_ssize_t nargs;
+    Py_ssize_t flags; /* their place, or NO_FLAGS */
+    unsigned events;
+    bine__look look;
+    bine__limit limit;
+} attempt;
+
+/* Whether the arguments are such that MSG_DONTWAIT can be put among them. What stands there in its stead
+ * otherwise CPython is to judge. */
+static bool takes_flag(const attempt *a, long *flags)
+{
+    PyObject *given;
+
+    if (a->flags == NO_FLAGS || a->look.timeout_ns >= 0)
+        return false;
+    given = a->args[a->flags];
+    *flags = given == NULL ? 0 : PyLong_Check(given) ? PyLong_AsLong(given) : -1;
+    if (*flags == -1)
+        PyErr_Clear();
+    return *flags >= 0;
+}
+
+/* With MSG_DONTWAIT where that will do: it disturbs nobody else who uses the socket. */
+static PyObject *try_once(attempt *a)
+{
+    PyObject *args[MOST_ARGUMENTS];
+    PyObject *result;
+    long flags;
+
+    if (!takes_flag(a, &flags))
+        return bine__socket_try(a->call, &a->look, a->args, a->nargs);
+    memcpy(args, a->args, sizeof args);
+    args[a->flags] = PyLong_FromLong(flags | MSG_DONTWAIT);
+    if (args[a->flags] == NULL)
+        return NULL;
+    result = bine__call_original_with(a->call, args, a->nargs > a->flags ? a->nargs : a->flags + 1);
+    Py_DECREF(args[a->flags]);
+    return result;
+}
+
+/* Waits if that is what is wanted: true. */
+static bool waits(attempt *a)
+{
+    int status;
+
+    if (!PyErr_ExceptionMatches(PyExc_BlockingIOError))
+        return false;
+    PyErr_Clear();
+    status = bine__limit_wait(bine__here, &a->limit, a->look.fd, a->events);
+    if (status != BINE_OK)
+        bine__limit_raise(bine__here, status, "timed out");
+    return status == BINE_OK;
+}
+
+static PyObject *go_on(attempt *a)
+{
+    PyTypeObject *type = bine__socket_type(a->call->standin);
+    PyObject *result;
+
+    do {
+        if (bine__socket_look(type, a->call->self, &a->look) != 0)
+            return NULL;
+        if (a->look.timeout_ns == 0)
+            return bine__call_original(a->call);
+        if (!a->limit.begun)
+            a->limit.ns = a->look.timeout_ns;
+        result = a->try(a);
+    } while (result == NULL && waits(a));
+    bine__fair(bine__here);
+    return result;
+}
+
+/* `filler` is what the arguments between the first and the flags are when they are not given (borrowed). */
+static PyObject *transfer(const bine__call *call, unsigned events, Py_ssize_t flags, PyObject *filler)
+{
+    attempt a = {
+        .call = call, .try = try_once, .nargs = call->nargs, .flags = flags, .events = events};
+
+    if (call->nargs < 1 || call->nargs > MOST_ARGUMENTS)
+        return bine__call_original(call);
+    for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++)
+        a.args[i] = i < call->nargs ? call->args[i] : i < flags ? filler : NULL;
+    if (call->dict != NULL && PyDict_GET_SIZE(call->dict) > 0)
+        a.flags = NO_FLAGS; /* they may be among the keywords */
+    return go_on(&a);
+}
+
+static PyObject *receive(const bine__call *call, Py_ssize_t flags)
+{
+    PyObject *zero = PyLong_FromLong(0);
+    PyObject *result = zero == NULL ? NULL : transfer(call, BINE_READABLE, flags, zero);
+
+    Py_XDECREF(zero);
+    return result;
+}
+
+static PyObject *socket_recvfrom(const bine__call *call)
+{
+    return receive(call, 1);
+}
+
+/* recvfrom_into, recvmsg, recvmsg_into */
+static PyObject *socket_receive(const bine__call *call)
+{
+    return receive(call, 2);
+}
+
+/* ---- addresses ---- */
+
+/* Whether looking `host` up would be asking somebody. */
+static bool is_name(PyObject *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    const char *text = PyUnicode_Check(host) ? PyUnicode_AsUTF8(host) : NULL;
+
+    if (text == NULL || *text == '\0' || strcmp(text, "<broadcast>") == 0) {
+        PyErr_Clear();
+        return false;
+    }
+    return inet_pton(AF_INET, text, address) != 1 && inet_pton(AF_INET6, text, address) != 1;
+}
+
+/* The first address of a host (new), as CPython has it. */
+static PyObject *look_up(PyObject *host, int family)
+{
+    PyObject *module = PyImport_ImportModule("_socket");
+    PyObject *infos =
+        module == NULL ? NULL : PyObject_CallMethod(module, "getaddrinfo", "OOi", host, Py_None, family);
+    PyObject *info = infos == NULL ? NULL : PySequence_GetItem(infos, 0);
+    PyObject *address = info == NULL ? NULL : PySequence_GetItem(info, 4);
+    PyObject *literal = address == NULL ? NULL : PySequence_GetItem(address, 0);
+
+    Py_XDECREF(address);
+    Py_XDECREF(info);
+    Py_XDECREF(infos);
+    Py_XDECREF(module);
+    return literal;
+}
+
+/* AF_INET or AF_INET6 when `address` is one with a name; else 0. */
+static int family_of_name(PyObject *socket, PyObject *address)
+{
+    PyObject *family;
+    long number;
+
+    if (!PyTuple_Check(address) || PyTuple_GET_SIZE(address) < 2 || !is_name(PyTuple_GET_ITEM(address, 0)))
+        return 0;
+    family = PyObject_GetAttrString(socket, "family");
+    number = family == NULL ? 0 : PyLong_AsLong(family);
+    Py_XDECREF(family);
+    PyErr_Clear();
+    return number == AF_INET || number == AF_INET6 ? (int)number : 0;
+}
+
+PyObject *bine__socket_address(PyObject *socket, PyObject *address)
+{
+    int family = family_of_name(socket, address);
+    PyObject *literal;
+    PyObject *result;
+
+    if (family == 0)
+        return Py_NewRef(address);
+    literal = look_up(PyTuple_GET_ITEM(address, 0), family);
+    result = literal == NULL ? NULL : PySequence_List(address);
+    if (result != NULL && PyList_SetItem(result, 0, Py_NewRef(literal)) == 0)
+        Py_SETREF(result, PyList_AsTuple(result));
+    Py_XDECREF(literal);
+    return result;
+}
+
+/* sendto(data, [flags,] address) */
+static PyObject *socket_sendto(const bine__call *call)
+{
+    bool short_form = call->nargs == 2;
+    attempt a = {.call = call, .try = try_once, .nargs = 3, .flags = 1, .events = BINE_WRITABLE};
+    PyObject *zero;
+    PyObject *address;
+    PyObject *result;
+
+    if (call->nargs < 2 || call->nargs > 3)
+        return bine__call_original(call);
+    address = bine__socket_address(call->self, call->args[call->nargs - 1]);
+    if (address == NULL)
+        return NULL;
+    zero = PyLong_FromLong(0);
+    a.args[0] = call->args[0];
+    a.args[1] = short_form ? zero : call->args[1];
+    a.args[2] = address;
+    result = zero == NULL ? NULL : go_on(&a);
+    Py_XDECREF(zero);
+    Py_DECREF(address);
+    return result;
+}
+
+static PyObject *socket_sendmsg(const bine__call *call)
+{
+    PyObject *none = PyTuple_New(0);
+    PyObject *result = none == NULL ? NULL : transfer(call, BINE_WRITABLE, 2, none);
+
+    Py_XDECREF(none);
+    return result;
+}
+
+static PyObject *socket_sendmsg_afalg(const bine__call *call)
+{
+    return transfer(call, BINE_WRITABLE, NO_FLAGS, NULL);
+}
+
+static PyObject *socket_bind(const bine__call *call)
+{
+    PyObject *address = bine__socket_address(call->self, call->args[0]);
+    PyObject *result = address == NULL ? NULL : bine__call_original_with(call, &address, 1);
+
+    Py_XDECREF(address);
+    return result;
+}
+
+/* ---- accept ---- */
+
+/* There is no room for a connection. */
+static bool has_no_room(void)
+{
+    PyObject *error;
+    PyObject *code;
+    long number;
+
+    if (!PyErr_ExceptionMatches(PyExc_OSError))
+        return false;
+    error = bine__take_exception();
+    code = PyObject_GetAttrString(error, "errno");
+    number = code == NULL ? -1 : PyLong_AsLong(code);
+    Py_XDECREF(code);
+    PyErr_Clear();
+    bine__raise(error);
+    return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
+}
+
+/* Says so late: it comes up again until somebody closes one. A cancel takes its place. */
+static void hold_back(void)
+{
+    PyObject *error = bine__take_exception();
+    int status = bine_sleep_real(NO_ROOM_NS);
+
+    if (status == BINE_ECANCELED) {
+        Py_DECREF(error);
+        bine__raise_status(bine__here, status, NULL);
+    } else {
+        bine__raise(error);
+    }
+}
+
+static PyObject *accept_ready(attempt *a)
+{
+    struct pollfd ready = {.fd = a->look.fd, .events = POLLIN};
+    PyObject *result;
+
+    if (a->look.fd >= 0 && poll(&ready, 1, 0) == 0) {
+        PyErr_SetNone(PyExc_BlockingIOError); /* at a tenth of what it takes accept() to find out */
+        return NULL;
+    }
+    result = bine__socket_try(a->call, &a->look, NULL, 0);
+    if (result == NULL && has_no_room())
+        hold_back();
+    return result;
+}
+
+static PyObject *socket_accept(const bine__call *call)
+{
+    return go_on(&(attempt){.call = call, .try = accept_ready, .events = BINE_READABLE});
+}
+
+/* ---- closing ---- */
+
+/* close, detach */
+static PyObject *socket_close(const bine__call *call)
+{
+    bine__look look;
+
+    if (bine__socket_look(bine__socket_type(call->standin), call->self, &look) != 0)
+        return NULL;
+    bine__descriptor_closing(bine__here, look.fd);
+    return bine__call_original(call);
+}
+
+/* _socket.close(fd) */
+static PyObject *close_descriptor(const bine__call *call)
+{
+    int overflow;
+    long fd = PyLong_CheckExact(call->args[0]) ? PyLong_AsLongAndOverflow(call->args[0], &overflow) : -1;
+
+    if (fd >= 0 && fd <= INT_MAX)
+        bine__descriptor_closing(bine__here, (int)fd);
+    return bine__call_original(call);
+}
+
+/* ---- the list ---- */
+
+#define METHOD(id, name, how, call) \
+    BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." name, how, call)
+
+METHOD(standin_accept, "_accept", "readiness", socket_accept);
+METHOD(standin_bind, "bind", "socket.getaddrinfo for a host's name", socket_bind);
+METHOD(standin_close, "close", "nothing: wakes who waits", socket_close);
+METHOD(standin_detach, "detach", "nothing: wakes who waits", socket_close);
+METHOD(standin_recvfrom, "recvfrom", "readiness", socket_recvfrom);
+METHOD(standin_recvfrom_into, "recvfrom_into", "readiness", socket_receive);
+METHOD(standin_recvmsg, "recvmsg", "readiness", socket_receive);
+METHOD(standin_recvmsg_into, "recvmsg_into", "readiness", socket_receive);
+METHOD(standin_sendmsg, "sendmsg", "readiness", socket_sendmsg);
+METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
+METHOD(standin_sendto, "sendto", "readiness", socket_sendto);
+BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "nothing: wakes who waits", close_descriptor);
+
+bine__standin *const bine__socket_rare_standins[] = {
+    &standin_accept,   &standin_bind,          &standin_close,   &standin_close_fd,     &standin_detach,
+    &standin_recvfrom, &standin_recvfrom_into, &standin_recvmsg, &standin_recvmsg_into, &standin_sendmsg,
+    &standin_sendto,   &standin_sendmsg_afalg, NULL};

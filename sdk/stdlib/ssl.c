@@ -1,0 +1,3 @@
+/* TLS. */
+#include "stdlib/standin.h"
+bine__standin *const bine__ssl_standins[] = {NULL};
