@@ -31,6 +31,8 @@ struct bine {
     bool hooks;                 /* the host's switch hook or Python's */
     bool timing;                /* bine_tick_info's longest job */
     uint64_t stop;              /* ready.out at which the tick looks up again */
+    uint64_t fair_turn;         /* ready.out when fair_calls began; see stdlib/fair.h */
+    unsigned fair_calls;
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
     bine__micro ending;         /* stands for one that has ended, while destructors still run on its stack */

@@ -171,7 +171,7 @@ static void take_away(bine__standin *s)
 
 /* ---- all of them ---- */
 
-static bine__standin *const *const lists[] = {bine__time_standins};
+static bine__standin *const *const lists[] = {bine__time_standins, bine__osfile_standins, bine__fileio_standins};
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
 {

@@ -146,5 +146,7 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
 
 /* The lists, each ends with NULL. */
 extern bine__standin *const bine__time_standins[];
+extern bine__standin *const bine__osfile_standins[];
+extern bine__standin *const bine__fileio_standins[];
 
 #endif
