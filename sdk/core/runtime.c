@@ -369,6 +369,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     (void)args;
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
+        bine__pool_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);
         bine__here->guest = NULL;
@@ -722,6 +723,7 @@ static void run_out(bine *rt)
  * nobody took; then has all jobs free what they hold. GIL held. */
 static void wind_up(bine *rt)
 {
+    bine__pool_close(rt);
     bine__inbox_close(rt->inbox, &rt->ready);
     bine__python_report_failed(rt);
     bine__deferreds_report(rt);

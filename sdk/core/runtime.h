@@ -85,6 +85,7 @@ struct bine {
     bool descriptors_lost;       /* and not to be had again yet */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
+    struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
     int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
 };
 
@@ -190,6 +191,13 @@ void bine__deferreds_end(bine *rt);
 void bine__descriptors_free(bine *rt);
 /* Whether anybody waits for a descriptor. */
 bool bine__descriptors_awaited(const bine *rt);
+/* Ends the pool's threads; those that have something to do are left behind with it. Nothing lives, or runs
+ * any more. */
+void bine__pool_close(bine *rt);
+/* In the child of a fork: the threads, and what they had to do, are the parent's. */
+void bine__pool_forked(bine *rt);
+/* Whether anybody waits for a thread of the pool. */
+bool bine__pool_awaited(const bine *rt);
 
 /* sdk/python: */
 
