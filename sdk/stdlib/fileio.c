@@ -29,7 +29,7 @@ static size_t first_size(bine__transfer *t)
     uint64_t size;
     off_t at;
 
-    t->kind = bine__kind_of(t->fd, &t->mount, &size);
+    t->kind = bine__file_kind_of(t->fd, &t->mount, &size);
     if (t->kind == BINE__STREAM || size == 0)
         return SMALL_CHUNK;
     at = lseek(t->fd, 0, SEEK_CUR);

@@ -180,12 +180,11 @@ static void fill_from(bine__standin *const *list, PyObject *module, const char *
             put_in_place(*list, module);
 }
 
-/* fill(module): when it has been imported. */
-static PyObject *fill(PyObject *unused, PyObject *module)
+/* fill(module): when it has been imported. Bound to the name that it was imported by: _io calls itself io. */
+static PyObject *fill(PyObject *bound, PyObject *module)
 {
-    const char *name = PyModule_GetName(module);
+    const char *name = PyUnicode_AsUTF8(bound);
 
-    (void)unused;
     if (name == NULL)
         return NULL;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
@@ -212,11 +211,13 @@ static PyObject *modules_of_all(void)
     return names;
 }
 
-static int wish_for(PyObject *name, PyObject *function)
+static int wish_for(PyObject *name)
 {
-    PyObject *args = PyTuple_Pack(2, name, function);
+    PyObject *function = PyCFunction_New(&fill_def, name);
+    PyObject *args = function == NULL ? NULL : PyTuple_Pack(2, name, function);
     PyObject *none = args == NULL ? NULL : bine__on_import(NULL, args);
 
+    Py_XDECREF(function);
     Py_XDECREF(args);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
@@ -224,19 +225,17 @@ static int wish_for(PyObject *name, PyObject *function)
 
 int bine__standins_open(bine *rt)
 {
-    PyObject *function = rt->config.cooperative_stdlib ? PyCFunction_New(&fill_def, NULL) : NULL;
-    PyObject *names = function == NULL ? NULL : modules_of_all();
+    PyObject *names = rt->config.cooperative_stdlib ? modules_of_all() : NULL;
     PyObject *each = names == NULL ? NULL : PyObject_GetIter(names);
     PyObject *name;
     int status = 0;
 
     while (status == 0 && each != NULL && (name = PyIter_Next(each)) != NULL) {
-        status = wish_for(name, function);
+        status = wish_for(name);
         Py_DECREF(name);
     }
     Py_XDECREF(each);
     Py_XDECREF(names);
-    Py_XDECREF(function);
     return PyErr_Occurred() ? -1 : status;
 }
 

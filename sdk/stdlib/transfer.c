@@ -34,7 +34,7 @@ static bool is_in_memory(uint64_t mount)
     return mount != 0 && in_memory[mount % MOUNTS] == mount;
 }
 
-static bine__kind kind_of_mode(mode_t mode, uint64_t mount)
+static bine__file_kind kind_of_mode(mode_t mode, uint64_t mount)
 {
     if (S_ISREG(mode))
         return is_in_memory(mount) ? BINE__MEMORY : BINE__FILE;
@@ -43,7 +43,7 @@ static bine__kind kind_of_mode(mode_t mode, uint64_t mount)
     return S_ISBLK(mode) ? BINE__FILE : BINE__STREAM;
 }
 
-bine__kind bine__kind_of(int fd, uint64_t *mount, uint64_t *size)
+bine__file_kind bine__file_kind_of(int fd, uint64_t *mount, uint64_t *size)
 {
     struct statx about;
 
@@ -63,7 +63,7 @@ bine__kind bine__kind_of(int fd, uint64_t *mount, uint64_t *size)
 static void find_kind(bine__transfer *t)
 {
     if (t->kind == BINE__UNKNOWN)
-        t->kind = bine__kind_of(t->fd, &t->mount, NULL);
+        t->kind = bine__file_kind_of(t->fd, &t->mount, NULL);
 }
 
 static bool is_nonblocking(int fd)

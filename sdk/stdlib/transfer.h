@@ -10,12 +10,12 @@
 
 #include <sys/uio.h>
 
-typedef enum bine__kind {
+typedef enum bine__file_kind {
     BINE__UNKNOWN,
     BINE__STREAM, /* becomes ready */
     BINE__MEMORY, /* a file that no disk stands behind; a directory, whose bytes nobody gets */
     BINE__FILE    /* any other */
-} bine__kind;
+} bine__file_kind;
 
 /* What is to be moved; on the caller's stack. */
 typedef struct bine__transfer {
@@ -30,7 +30,7 @@ typedef struct bine__transfer {
     size_t done;  /* bytes so far */
     bool at_end;  /* of what is read */
     bool over;    /* no more for now */
-    bine__kind kind;
+    bine__file_kind kind;
     uint64_t mount; /* whose file it is; 0: not known */
 } bine__transfer;
 
@@ -48,6 +48,6 @@ bine__moved bine__transfer_run(bine *rt, bine__transfer *t);
 int bine__wait_ready(bine *rt, int fd, unsigned events, int *error);
 
 /* What a descriptor is; asks no server. `size` (NULL: not asked for) is 0 when it is not known. */
-bine__kind bine__kind_of(int fd, uint64_t *mount, uint64_t *size);
+bine__file_kind bine__file_kind_of(int fd, uint64_t *mount, uint64_t *size);
 
 #endif
