@@ -1,6 +1,5 @@
 /* Module bine, as scripts import it, and its life with the runtime. */
 #include "python/python.h"
-#include "stdlib/iolayout.h"
 #include "stdlib/standin.h"
 
 #include "core/pyframe.h"
@@ -429,7 +428,7 @@ static int fill(bine *rt)
         return -1;
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0 || start_from_seed(rt) != 0)
         return -1;
-    if (bine__refuse_waits() != 0 || bine__io_layout_check() != 0 || bine__standins_open(rt) != 0)
+    if (bine__refuse_waits() != 0 || bine__standins_open(rt) != 0)
         return -1;
     if (bine__mind_locals(rt) != 0)
         return -1;

@@ -1,8 +1,10 @@
 /* io.FileIO, by which all files of module io read and write. */
-#include "stdlib/standin.h"
+#include "stdlib/fileio.h"
 
 #include "python/python.h"
+#include "stdlib/buffered.h"
 #include "stdlib/iolayout.h"
+#include "stdlib/standin.h"
 #include "stdlib/transfer.h"
 
 #include <unistd.h>
@@ -181,3 +183,24 @@ BINE__STANDIN(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_
 bine__standin *const bine__fileio_standins[] = {
     &standin_read, &standin_readall, &standin_readinto, &standin_write, NULL,
 };
+
+int bine__fileio_open(void)
+{
+    PyObject *io = PyImport_ImportModule("_io");
+    int status = io == NULL ? -1 : bine__io_layout_check(io);
+
+    if (status == 0)
+        bine__buffered_open(io);
+    Py_XDECREF(io);
+    return status;
+}
+
+void bine__fileio_close(void)
+{
+    PyObject *io = PyImport_ImportModule("_io");
+
+    if (io != NULL)
+        bine__buffered_close(io);
+    PyErr_Clear();
+    Py_XDECREF(io);
+}

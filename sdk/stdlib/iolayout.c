@@ -49,23 +49,18 @@ static int check_with(PyObject *io, const int *ends)
     return status;
 }
 
-int bine__io_layout_check(void)
+int bine__io_layout_check(PyObject *io)
 {
-    PyObject *io = PyImport_ImportModule("_io");
     int ends[2];
     int status;
 
-    if (io == NULL)
-        return -1;
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        Py_DECREF(io);
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
     status = check_with(io, ends);
     close(ends[0]);
     close(ends[1]);
-    Py_DECREF(io);
     return status;
 }
 

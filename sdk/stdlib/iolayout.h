@@ -30,8 +30,8 @@ typedef struct bine__buffered {
     Py_ssize_t buffer_size;
 } bine__buffered;
 
-/* At open: looks. 0, or -1 with an exception. */
-int bine__io_layout_check(void);
+/* At open: looks, `io` is module _io. 0, or -1 with an exception. */
+int bine__io_layout_check(PyObject *io);
 
 extern bool bine__knows_fileio;
 extern bool bine__knows_buffered;

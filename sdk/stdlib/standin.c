@@ -2,6 +2,7 @@
 
 #include "python/library.h"
 #include "python/python.h"
+#include "stdlib/fileio.h"
 
 #include <string.h>
 
@@ -171,7 +172,8 @@ static void take_away(bine__standin *s)
 
 /* ---- all of them ---- */
 
-static bine__standin *const *const lists[] = {bine__time_standins, bine__osfile_standins, bine__fileio_standins};
+static bine__standin *const *const lists[] = {bine__time_standins, bine__osfile_standins, bine__fileio_standins,
+                                             bine__buffered_standins};
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
 {
@@ -228,7 +230,7 @@ int bine__standins_open(bine *rt)
     PyObject *names = rt->config.cooperative_stdlib ? modules_of_all() : NULL;
     PyObject *each = names == NULL ? NULL : PyObject_GetIter(names);
     PyObject *name;
-    int status = 0;
+    int status = rt->config.cooperative_stdlib ? bine__fileio_open() : 0;
 
     while (status == 0 && each != NULL && (name = PyIter_Next(each)) != NULL) {
         status = wish_for(name);
@@ -241,6 +243,7 @@ int bine__standins_open(bine *rt)
 
 void bine__standins_close(void)
 {
+    bine__fileio_close();
     while (in_place != NULL) {
         bine__standin *s = in_place;
 
