@@ -157,7 +157,7 @@ static int wait_for_turn(const bine__door *door)
     if (g == NULL)
         return -1;
     g->users++;
-    if (g->promised || g->line.first != NULL || is_taken(door))
+    if (is_taken(door) || (!door->anyhow && (g->promised || g->line.first != NULL)))
         status = wait_at(g);
     leave_gate(g);
     return status;

@@ -15,6 +15,7 @@
 typedef struct bine__door {
     PyObject *object; /* the caller has a hold on it */
     int side;         /* of several that do not exclude one another */
+    bool anyhow;      /* who comes while nobody is inside enters, though others wait and have been served */
     /* Whether somebody is inside, an OS thread as well; `with_threads`: there are some in objects of this kind.
      * NULL: OS threads do not count. */
     bool (*taken)(PyObject *object, bool with_threads);
