@@ -241,7 +241,7 @@ def test_bad_arguments_are_told_by_cpython():
     pipe = Pipe()
     for call, error in ((lambda: os.read("1", 1), TypeError), (lambda: os.read(pipe.r, -1), OSError),
                         (lambda: os.write(pipe.w, "text"), TypeError), (lambda: os.read(pipe.r), TypeError),
-                        (lambda: os.readv(pipe.r, [b"fixed"]), TypeError),
+                        (lambda: os.readv(pipe.r, [b"fixed"]), BufferError),
                         (lambda: io.FileIO(pipe.w, "w", closefd=False).read(), io.UnsupportedOperation),
                         (lambda: io.FileIO(pipe.r, closefd=False).write(b"x"), io.UnsupportedOperation)):
         try:
