@@ -26,6 +26,7 @@ void bine_config_init(bine_config *config)
         .stack_class = BINE_STACK_DEFAULT,
         .isolated = true,
         .cooperative_stdlib = true,
+        .lookup_timeout_ns = 30000000000,
         .turn_ns = 5000000,
     };
 }

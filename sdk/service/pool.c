@@ -13,14 +13,13 @@
 #define STACK_SIZE ((size_t)1 << 20)
 #define MOST_THREADS 16
 
-enum { NEW, QUEUED, RUNNING, DONE };
-
 static const struct lane_kind {
     const char *thread_name;
     unsigned threads;
 } kinds[BINE__LANES] = {
     [BINE__FILES] = {"bine files", 4},
     [BINE__NAMES] = {"bine names", MOST_THREADS},
+    [BINE__CHILDREN] = {"bine children", MOST_THREADS},
     [BINE__REST] = {"bine rest", 8},
 };
 
@@ -47,7 +46,7 @@ struct lane {
 
 struct bine__pool {
     bine *rt;
-    pthread_mutex_t lock; /* for what is below, and the works' `next` and RUNNING */
+    pthread_mutex_t lock; /* for what is below, and the works' `next` and `begun` */
     bool over;
     lane lanes[BINE__LANES];
     bine__work *lost; /* done when nobody was there to take it any more */
@@ -75,7 +74,7 @@ static bine__work *pop(lane *l)
 
     l->first = work->next;
     l->queued--;
-    work->state = RUNNING;
+    work->begun = true;
     return work;
 }
 
@@ -323,7 +322,7 @@ static void take_back(bine *rt, bine__job *job)
     (void)rt;
     if (work->generation != generation)
         return; /* the parent's, before a fork */
-    work->state = DONE;
+    work->done = true;
     if (work->micro != NULL)
         bine__micro_wake(work->micro, work->wish);
     else
@@ -335,7 +334,7 @@ static void run_here(bine *rt, bine__work *work)
     PyEval_SaveThread();
     work->run(work);
     PyEval_RestoreThread(rt->tstate);
-    work->state = DONE;
+    work->done = true;
 }
 
 /* Whether it is in line, or done; false: it has to be done here. */
@@ -344,7 +343,6 @@ static bool submit(lane *l, bine__work *work)
     bool taken;
 
     pthread_mutex_lock(&l->pool->lock);
-    work->state = QUEUED;
     push(l, work);
     taken = find_hands(l);
     if (!taken)
@@ -359,7 +357,7 @@ static bool take_out(lane *l, bine__work *work)
     bool queued;
 
     pthread_mutex_lock(&l->pool->lock);
-    queued = work->state == QUEUED;
+    queued = !work->begun;
     if (queued)
         unlink_work(l, work);
     pthread_mutex_unlock(&l->pool->lock);
@@ -384,16 +382,16 @@ static int wait_for(bine *rt, lane *l, wish *w)
 {
     int status = BINE_OK;
 
-    while (w->work->state != DONE && status == BINE_OK) {
+    while (!w->work->done && status == BINE_OK) {
         status = bine__stand(rt, NULL, BINE__NEVER, w);
-        if (w->work->state != DONE && status == BINE_OK && w->late)
+        if (!w->work->done && status == BINE_OK && w->late)
             status = BINE_ETIMEDOUT;
     }
-    if (w->work->state == DONE)
+    if (w->work->done)
         return BINE_OK;
     if (give_up(l, w->work))
         return status;
-    while (w->work->state != DONE)
+    while (!w->work->done)
         bine__park(rt, NULL, BINE__NEVER, w); /* whatever is pending */
     return BINE_OK;
 }
@@ -410,6 +408,16 @@ static int stand_in_line(bine *rt, lane *l, wish *w)
     status = wait_for(rt, l, w);
     l->pool->awaited--;
     return status;
+}
+
+static void prepare(bine__work *work, bine__micro *micro, const void *parked_on)
+{
+    work->job.run = take_back;
+    work->micro = micro;
+    work->wish = parked_on;
+    work->generation = generation;
+    work->begun = false;
+    work->done = false;
 }
 
 /* It was not even taken. */
@@ -431,15 +439,32 @@ int bine__offload(bine *rt, bine__lane which, bine__work *work, int64_t deadline
     pool = pool_of(rt);
     if (pool == NULL)
         return refuse(work, BINE_ENOMEM);
+    prepare(work, rt->current, &w);
     w.micro = rt->current;
-    work->job.run = take_back;
-    work->micro = rt->current;
-    work->wish = &w;
-    work->generation = generation;
-    work->state = NEW;
     if (deadline != BINE__NEVER && bine__timer_set(rt->real_timers, &w.timer, deadline) != 0)
         return refuse(work, BINE_ENOMEM);
     status = stand_in_line(rt, &pool->lanes[which], &w);
     bine__timer_stop(&w.timer);
+    return status;
+}
+
+bool bine__pool_send(bine *rt, bine__lane which, bine__work *work)
+{
+    struct bine__pool *pool = pool_of(rt);
+
+    if (pool == NULL)
+        return false;
+    prepare(work, NULL, NULL);
+    return submit(&pool->lanes[which], work);
+}
+
+int bine__pool_stand(bine *rt, bine__waiters *among, void *what)
+{
+    struct bine__pool *pool = rt->pool;
+    int status;
+
+    pool->awaited++;
+    status = bine__stand(rt, among, BINE__NEVER, what);
+    pool->awaited--;
     return status;
 }

@@ -9,7 +9,7 @@
 
 #include "core/runtime.h"
 
-typedef enum bine__lane { BINE__FILES, BINE__NAMES, BINE__REST, BINE__LANES } bine__lane;
+typedef enum bine__lane { BINE__FILES, BINE__NAMES, BINE__CHILDREN, BINE__REST, BINE__LANES } bine__lane;
 
 /* A piece of work; embeds in what it needs. All but the first three is the pool's own. */
 typedef struct bine__work {
@@ -27,7 +27,8 @@ typedef struct bine__work {
     bine__micro *micro; /* that waits for it; NULL: left behind */
     const void *wish;   /* what that is parked on */
     unsigned generation;
-    int state;
+    bool begun; /* under the pool's lock */
+    bool done;  /* the owner thread's */
 } bine__work;
 
 /* Has the work done on a thread of `lane`, and suspends the running micro-thread meanwhile. BINE_OK: it is
@@ -37,5 +38,12 @@ typedef struct bine__work {
  *
  * Without a drop(), a cancel that came while it ran is raised by the micro-thread's next wait. */
 int bine__offload(bine *rt, bine__lane lane, bine__work *work, int64_t deadline);
+
+/* The same for work that nobody waits for, or many do: drop() is all that comes of it. False: there is no
+ * thread to be had, or no memory; it is the caller's again. */
+bool bine__pool_send(bine *rt, bine__lane lane, bine__work *work);
+
+/* As bine__stand(), for something that such work brings. */
+int bine__pool_stand(bine *rt, bine__waiters *among, void *what);
 
 #endif

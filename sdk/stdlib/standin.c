@@ -172,8 +172,10 @@ static void take_away(bine__standin *s)
 
 /* ---- all of them ---- */
 
-static bine__standin *const *const lists[] = {bine__time_standins, bine__osfile_standins, bine__fileio_standins,
-                                             bine__buffered_standins};
+static bine__standin *const *const lists[] = {
+    bine__buffered_standins, bine__fileio_standins,  bine__osfile_standins,
+    bine__process_standins,  bine__resolve_standins, bine__time_standins,
+};
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
 {
@@ -213,9 +215,9 @@ static PyObject *modules_of_all(void)
     return names;
 }
 
-static int wish_for(PyObject *name)
+static int wish_for(PyObject *name, PyMethodDef *fill_it)
 {
-    PyObject *function = PyCFunction_New(&fill_def, name);
+    PyObject *function = PyCFunction_New(fill_it, name);
     PyObject *args = function == NULL ? NULL : PyTuple_Pack(2, name, function);
     PyObject *none = args == NULL ? NULL : bine__on_import(NULL, args);
 
@@ -223,6 +225,25 @@ static int wish_for(PyObject *name)
     Py_XDECREF(args);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
+}
+
+/* fill_subprocess(module): the same for subprocess, which is written in Python. */
+static PyObject *fill_subprocess(PyObject *unused, PyObject *module)
+{
+    (void)unused;
+    (void)module;
+    return bine__library(bine__python_now, "processes");
+}
+
+static PyMethodDef fill_subprocess_def = {"fill_subprocess", fill_subprocess, METH_O, NULL};
+
+static int wish_for_subprocess(void)
+{
+    PyObject *name = PyUnicode_FromString("subprocess");
+    int status = name == NULL ? -1 : wish_for(name, &fill_subprocess_def);
+
+    Py_XDECREF(name);
+    return status;
 }
 
 int bine__standins_open(bine *rt)
@@ -233,9 +254,11 @@ int bine__standins_open(bine *rt)
     int status = rt->config.cooperative_stdlib ? bine__fileio_open() : 0;
 
     while (status == 0 && each != NULL && (name = PyIter_Next(each)) != NULL) {
-        status = wish_for(name);
+        status = wish_for(name, &fill_def);
         Py_DECREF(name);
     }
+    if (each != NULL && status == 0)
+        status = wish_for_subprocess();
     Py_XDECREF(each);
     Py_XDECREF(names);
     return PyErr_Occurred() ? -1 : status;

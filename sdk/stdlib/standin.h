@@ -67,9 +67,13 @@ void bine__standins_close(void);
 PyObject *bine__py_patched(PyObject *module, PyObject *none);
 
 /* Whether the running code is on a micro-thread that may be suspended here. */
-static inline bool bine__stands_in(const bine *rt)
+static inline bool bine__stands_in(bine *rt)
 {
-    return rt != NULL && rt->current->no_wait == 0 && !bine__is_tracing(rt->tstate);
+    if (rt == NULL)
+        return false;
+    if ((rt->current->no_wait & BINE__COLLECTS) != 0)
+        bine__forget_collection(rt); /* if it is over */
+    return rt->current->no_wait == 0 && !bine__is_tracing(rt->tstate);
 }
 
 /* ---- entries ---- */
@@ -152,6 +156,8 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
     }
 
 /* The lists, each ends with NULL. */
+extern bine__standin *const bine__process_standins[];
+extern bine__standin *const bine__resolve_standins[];
 extern bine__standin *const bine__time_standins[];
 extern bine__standin *const bine__osfile_standins[];
 extern bine__standin *const bine__fileio_standins[];
