@@ -1,0 +1,206 @@
+/* io.FileIO, by which all files of module io read and write. */
+#include "stdlib/fileio.h"
+
+#include "python/python.h"
+#include "stdlib/buffered.h"
+#include "stdlib/iolayout.h"
+#include "stdlib/standin.h"
+#include "stdlib/transfer.h"
+
+#include <unistd.h>
+
+/* As FileIO has it. */
+#define SMALL_CHUNK 8192
+#define LARGE_BUFFER 65536
+
+static const int *still(PyObject *self)
+{
+    return bine__knows_fileio ? &((bine__fileio *)self)->fd : NULL;
+}
+
+static bine__transfer reading(PyObject *self, int fd)
+{
+    return (bine__transfer){.fd = fd, .still = still(self), .count = 1, .offset = -1};
+}
+
+/* ---- to the end ---- */
+
+/* How many bytes to ask for first: what is left of a file, and one more to see its end. */
+static size_t first_size(bine__transfer *t)
+{
+    uint64_t size;
+    off_t at;
+
+    t->kind = bine__file_kind_of(t->fd, &t->mount, &size);
+    if (t->kind == BINE__STREAM || size == 0)
+        return SMALL_CHUNK;
+    at = lseek(t->fd, 0, SEEK_CUR);
+    if (at < 0 || (uint64_t)at > size)
+        return SMALL_CHUNK;
+    return size - (uint64_t)at < PY_SSIZE_T_MAX ? (size_t)(size - (uint64_t)at) + 1 : PY_SSIZE_T_MAX;
+}
+
+static size_t more(size_t size)
+{
+    if (size > LARGE_BUFFER)
+        return size / 8;
+    return size < SMALL_CHUNK ? SMALL_CHUNK : size;
+}
+
+/* One more read, behind `*have` bytes. */
+static bine__moved read_on(bine__transfer *t, PyObject **bytes, size_t *have)
+{
+    size_t size = (size_t)PyBytes_GET_SIZE(*bytes);
+    struct iovec part;
+    bine__moved out;
+
+    if (*have == size) {
+        if (size > PY_SSIZE_T_MAX - more(size)) {
+            PyErr_SetString(PyExc_OverflowError, "unbounded read returned more bytes than a Python bytes object can hold");
+            return BINE__RAISED;
+        }
+        size += more(size);
+        if (_PyBytes_Resize(bytes, (Py_ssize_t)size) != 0)
+            return BINE__RAISED;
+    }
+    part = (struct iovec){.iov_base = PyBytes_AS_STRING(*bytes) + *have, .iov_len = size - *have};
+    t->parts = &part;
+    t->count = 1;
+    t->done = 0;
+    t->at_end = t->over = false;
+    out = bine__transfer_run(bine__here, t);
+    *have += t->done;
+    return out;
+}
+
+/* What has been read so far is lost when an exception ends it, as CPython's is by that of a signal
+ * handler. */
+static PyObject *read_all(const bine__call *call, int fd)
+{
+    bine__transfer t = reading(call->self, fd);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)first_size(&t));
+    bine__moved out = bytes == NULL ? BINE__RAISED : BINE__MOVED;
+    size_t have = 0;
+
+    while (out == BINE__MOVED && !t.at_end)
+        out = read_on(&t, &bytes, &have);
+    if (out == BINE__RAISED || (out == BINE__WOULD_WAIT && have == 0)) {
+        Py_XDECREF(bytes);
+        return out == BINE__RAISED ? NULL : Py_NewRef(Py_None);
+    }
+    if (have < (size_t)PyBytes_GET_SIZE(bytes))
+        _PyBytes_Resize(&bytes, (Py_ssize_t)have);
+    return bytes;
+}
+
+static PyObject *fileio_readall(const bine__call *call)
+{
+    int fd = call->nargs == 0 && call->kwnames == NULL ? bine__fileio_descriptor(call->self, false) : -1;
+
+    return fd < 0 ? bine__call_original(call) : read_all(call, fd);
+}
+
+/* ---- some bytes ---- */
+
+static PyObject *read_some(const bine__call *call, int fd, Py_ssize_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
+    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes), .iov_len = (size_t)size};
+    bine__transfer t = reading(call->self, fd);
+    bine__moved out;
+
+    t.parts = &part;
+    out = bytes == NULL ? BINE__RAISED : bine__transfer_run(bine__here, &t);
+    if (out != BINE__MOVED) {
+        Py_XDECREF(bytes);
+        return out == BINE__RAISED ? NULL : bine__call_original(call);
+    }
+    if (t.done < (size_t)size)
+        _PyBytes_Resize(&bytes, (Py_ssize_t)t.done);
+    return bytes;
+}
+
+static PyObject *fileio_read(const bine__call *call)
+{
+    int fd = call->nargs <= 1 && call->kwnames == NULL ? bine__fileio_descriptor(call->self, false) : -1;
+    PyObject *limit = fd >= 0 && call->nargs == 1 ? call->args[0] : Py_None;
+    Py_ssize_t size;
+
+    if (fd < 0 || (limit != Py_None && !PyLong_CheckExact(limit)))
+        return bine__call_original(call);
+    size = limit == Py_None ? -1 : PyLong_AsSsize_t(limit);
+    if (size == 0 || PyErr_Occurred()) {
+        PyErr_Clear();
+        return bine__call_original(call);
+    }
+    return size < 0 ? read_all(call, fd) : read_some(call, fd, size);
+}
+
+/* ---- a buffer ---- */
+
+static PyObject *move_buffer(const bine__call *call, bool writes)
+{
+    int fd = call->nargs == 1 && call->kwnames == NULL ? bine__fileio_descriptor(call->self, writes) : -1;
+    bine__transfer t = reading(call->self, fd);
+    struct iovec part;
+    bine__moved out = BINE__WOULD_WAIT;
+    Py_buffer view;
+
+    if (fd < 0)
+        return bine__call_original(call);
+    if (PyObject_GetBuffer(call->args[0], &view, writes ? PyBUF_SIMPLE : PyBUF_WRITABLE) != 0) {
+        PyErr_Clear();
+        return bine__call_original(call); /* which says what is wrong */
+    }
+    part = (struct iovec){.iov_base = view.buf, .iov_len = (size_t)view.len};
+    t.writes = writes;
+    t.parts = &part;
+    if (view.len > 0)
+        out = bine__transfer_run(bine__here, &t);
+    PyBuffer_Release(&view);
+    if (out == BINE__WOULD_WAIT)
+        return bine__call_original(call);
+    return out == BINE__MOVED ? PyLong_FromSize_t(t.done) : NULL;
+}
+
+static PyObject *fileio_readinto(const bine__call *call)
+{
+    return move_buffer(call, false);
+}
+
+static PyObject *fileio_write(const bine__call *call)
+{
+    return move_buffer(call, true);
+}
+
+#define READY_OR_POOL "a descriptor that is ready; a thread for files"
+
+BINE__STANDIN(standin_read, "_io", "FileIO.read", "io.FileIO.read", READY_OR_POOL, fileio_read);
+BINE__STANDIN(standin_readall, "_io", "FileIO.readall", "io.FileIO.readall", READY_OR_POOL, fileio_readall);
+BINE__STANDIN(standin_readinto, "_io", "FileIO.readinto", "io.FileIO.readinto", READY_OR_POOL, fileio_readinto);
+BINE__STANDIN(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
+
+bine__standin *const bine__fileio_standins[] = {
+    &standin_read, &standin_readall, &standin_readinto, &standin_write, NULL,
+};
+
+int bine__fileio_open(void)
+{
+    PyObject *io = PyImport_ImportModule("_io");
+    int status = io == NULL ? -1 : bine__io_layout_check(io);
+
+    if (status == 0)
+        bine__buffered_open(io);
+    Py_XDECREF(io);
+    return status;
+}
+
+void bine__fileio_close(void)
+{
+    PyObject *io = PyImport_ImportModule("_io");
+
+    if (io != NULL)
+        bine__buffered_close(io);
+    PyErr_Clear();
+    Py_XDECREF(io);
+}
