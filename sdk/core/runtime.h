@@ -83,6 +83,7 @@ struct bine {
     bool descriptors_lost;       /* and not to be had again yet */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
+    size_t watched;                        /* descriptors that event loops watch, see asyncio/ */
     int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
 };
 
