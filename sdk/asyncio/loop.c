@@ -70,7 +70,7 @@ static void on_call(bine *rt, bine__job *job)
 
     loop->calling = false;
     if (loop->runner != NULL)
-        bine__micro_wake(loop->runner, &loop->describe);
+        bine__wake_all(&loop->parked);
     else if (loop->shared && loop->rt != NULL && !rt->closing && !is_idle(loop))
         spawn_runner(rt, loop);
     Py_DECREF(loop);
@@ -79,7 +79,7 @@ static void on_call(bine *rt, bine__job *job)
 void bine__loop_wake(bine__loop *loop)
 {
     if (loop->runner != NULL)
-        bine__micro_wake(loop->runner, &loop->describe);
+        bine__wake_all(&loop->parked);
     else if (loop->shared && !loop->calling) {
         loop->calling = true;
         Py_INCREF(loop);
@@ -110,7 +110,7 @@ void bine__loop_arrived(bine__loop *loop, bine__arrival *arrival)
     loop->arrived_end = &arrival->next;
     loop->arrivals++;
     if (loop->runner != NULL)
-        bine__micro_wake(loop->runner, &loop->describe);
+        bine__wake_all(&loop->parked);
 }
 
 static bine__arrival *next_arrival(bine__loop *loop)
@@ -292,7 +292,7 @@ static int rest(bine__loop *loop)
         loop->stopping = true;
         return 0;
     }
-    status = bine__await(loop->rt, NULL, BINE__NEVER, &loop->describe);
+    status = bine__await(loop->rt, &loop->parked, BINE__NEVER, &loop->describe);
     if (status == BINE_OK)
         return 0;
     raise_wait(loop->rt, status);

@@ -45,7 +45,8 @@ typedef struct bine__due {
 struct bine__loop {
     PyObject_HEAD
     bine *rt; /* NULL: closed, or the runtime is */
-    bine__describe describe; /* what the runner parks on: this field's place */
+    bine__describe describe; /* its place is what the runner parks on */
+    bine__waiters parked;    /* the runner, when it has nothing to do */
     bine__micro *runner;     /* NULL: nobody runs it */
     PyObject **ready;        /* a ring of handles (owned) */
     size_t capacity;         /* a power of two, or 0 */

@@ -1,10 +1,11 @@
 """bine.EventLoop and bine.run_async(): asyncio on the runtime's reactor. What is hot is C (sdk/asyncio/); all that is
 not is asyncio's own selector loop, which this derives from."""
 import asyncio
+import errno
 import logging
 import selectors
 import signal
-import threading
+import warnings
 import weakref
 from asyncio import base_events, constants, events, format_helpers, futures, protocols, selector_events, sslproto
 from asyncio import unix_events
@@ -87,10 +88,11 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
     # ---- what asyncio keeps in Python ----
 
     def _make_self_pipe(self):
-        self._ssock = self._csock = None
+        self._ssock = self._csock = None  # C needs none
+        self._internal_fds += 1
 
     def _close_self_pipe(self):
-        pass
+        self._internal_fds -= 1
 
     def _write_to_self(self):
         pass
@@ -102,7 +104,7 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
             super().close()
             self._end()
 
-    def __del__(self, _warn=base_events.warnings.warn):
+    def __del__(self, _warn=warnings.warn):
         if self._shared and not self.is_closed() and not self.is_running():
             self.close()  # nobody was asked to
         elif base_events is not None:
@@ -219,7 +221,7 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
             del self._signal_handlers[sig]
             if before is not None:
                 self._signal_handlers[sig] = before
-            if isinstance(error, OSError) and error.errno != base_events.errno.EINVAL:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             text = str(error) if isinstance(error, ValueError) else f"sig {sig} cannot be caught"
             raise RuntimeError(text) from None
@@ -239,7 +241,7 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
         try:
             signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
         except OSError as error:
-            if error.errno == base_events.errno.EINVAL:
+            if error.errno == errno.EINVAL:
                 raise RuntimeError(f"sig {sig} cannot be caught") from None
             raise
         return True
