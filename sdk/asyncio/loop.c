@@ -299,6 +299,16 @@ static int rest(bine__loop *loop)
     return -1;
 }
 
+/* asyncio's loop looks at its descriptors at least once in each run, however short. A host that polls by itself
+ * has done so. */
+static void look(const bine__loop *loop)
+{
+    bine__reactor *reactor = loop->rt->reactor;
+
+    if (loop->watched > 0 && reactor->kind->poll != NULL)
+        reactor->kind->poll(reactor, 0);
+}
+
 /* _run_once(): until it is stopped. */
 static PyObject *loop_run(bine__loop *loop, PyObject *none)
 {
@@ -315,6 +325,7 @@ static PyObject *loop_run(bine__loop *loop, PyObject *none)
         return NULL;
     }
     loop->runner = rt->current;
+    look(loop);
     while (status == 0) {
         status = run_round(loop);
         if (status != 0 || loop->stopping)

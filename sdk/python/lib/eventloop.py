@@ -44,7 +44,8 @@ class _StreamTransport(selector_events._SelectorSocketTransport):
 
     def set_protocol(self, protocol):
         super().set_protocol(protocol)
-        self._stream.into(isinstance(protocol, protocols.BufferedProtocol))
+        if self._stream is not None:
+            self._stream.into(isinstance(protocol, protocols.BufferedProtocol))
 
     def _write_slowly(self, data):
         selector_events._SelectorSocketTransport.write(self, data)
