@@ -87,6 +87,7 @@ struct bine {
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
     struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
+    size_t watched;                        /* descriptors that event loops watch, see asyncio/ */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
