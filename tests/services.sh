@@ -90,7 +90,7 @@ make_postgresql() {
 start_postgresql() {
     empty_database postgresql
     run postgresql "$(postgresql postgres)" -D "$work/postgresql" -p "$postgresql_port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories="$work" -c fsync=off -c max_connections=250 -c max_wal_size=8MB
+        -c unix_socket_directories="$work" -c fsync=off -c max_connections=500 -c max_wal_size=8MB
 }
 
 make_mariadb() {
@@ -111,7 +111,7 @@ GRANT ALL ON bine.* TO bine@'127.0.0.1';
 GRANT PROCESS ON *.* TO bine@'127.0.0.1';
 SQL
     run mariadb mariadbd --no-defaults --datadir="$work/mariadb" --port="$mariadb_port" --bind-address=127.0.0.1 \
-        --socket="$work/mariadb.sock" --pid-file="$work/mariadb.pid" --max-connections=250 --init-file="$work/mariadb.sql" \
+        --socket="$work/mariadb.sock" --pid-file="$work/mariadb.pid" --max-connections=500 --init-file="$work/mariadb.sql" \
         --skip-name-resolve --innodb-log-file-size=4M --innodb-flush-log-at-trx-commit=0
 }
 
@@ -160,7 +160,9 @@ start_sshd() {
     ssh-keygen -q -t ed25519 -N '' -f "$work/host_key"
     ssh-keygen -q -t ed25519 -N '' -f "$work/client_key"
     [ "$(id -u)" != 0 ] || chown "$user:" "$work/host_key"
+    chmod 644 "$work/client_key" # it opens nothing but this server
     cp "$work/client_key.pub" "$work/authorized_keys"
+    printf '[127.0.0.1]:%s %s\n' "$sshd_port" "$(cat "$work/host_key.pub")" >"$work/known_hosts"
     cat >"$work/sshd.conf" <<CONF
 ListenAddress 127.0.0.1:$sshd_port
 HostKey $work/host_key
