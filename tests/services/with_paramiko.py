@@ -1,6 +1,7 @@
 """python3-paramiko, as it stands, with sshd: 200 micro-threads run commands and move files, by ten connections."""
 import contextlib
 import io
+import threading
 
 import crowd
 
@@ -45,13 +46,12 @@ def test_commands():
 
 def test_all_wait_at_once():
     """Each command waits for a line, and none gets one before all have begun."""
-    begun = []
+    all_begun = threading.Barrier(crowd.COUNT)
     with connections() as client:
         def work(i):
             given, output, _ = client(i).exec_command("echo begun; read line; echo got $line")
             assert output.readline() == "begun\n"
-            begun.append(i)
-            crowd.until(lambda: len(begun) == crowd.COUNT)
+            all_begun.wait()
             given.write(f"line {i}\n")
             given.flush()
             return output.read()
