@@ -274,11 +274,11 @@ static void print_figures(const colony *c, const figures *f)
     double switches = seconds > 0.0 ? (double)(s.jobs - f->jobs) / seconds : 0.0;
     int minutes = (int)(world_hour(c->world) * 60.0);
 
-    printf("frame %llu, day %llu %02d:%02d | frame p50 %.2f p99 %.2f worst %.2f ms, "
+    printf("frame %llu, day %llu %02d:%02d | frame p50 %.2f p99 %.2f p99.9 %.2f worst %.2f ms, "
            "scripts p50 %.2f ms | %zu alive, %.0f switches/s | stored %lld",
            (unsigned long long)c->world->frame, (unsigned long long)world_day(c->world), minutes / 60,
            minutes % 60, ms(meter_percentile_ns(&f->frame, 0.5)), ms(meter_percentile_ns(&f->frame, 0.99)),
-           ms(f->frame.worst_ns), ms(meter_percentile_ns(&f->scripts, 0.5)), s.alive, switches,
+           ms(meter_percentile_ns(&f->frame, 0.999)), ms(f->frame.worst_ns), ms(meter_percentile_ns(&f->scripts, 0.5)), s.alive, switches,
            (long long)c->world->stored);
 }
 
