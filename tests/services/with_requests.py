@@ -1,4 +1,5 @@
 """python3-requests, as it stands, with nginx, by 200 micro-threads at once: http and https, connections that are kept."""
+import contextlib
 import os
 import socket
 import tempfile
@@ -107,32 +108,43 @@ def test_what_is_not_there():
             raise AssertionError("nobody is there, and it answers")
 
 
-def held_back(path, count):
-    """nginx asks this one. It answers when all `count` have asked, the last one first."""
+@contextlib.contextmanager
+def upstream():
+    """The server that nginx asks for /held/..., which is ours."""
+    path = f"{PLACE['folder']}/upstream.sock"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # of a test that has failed
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         os.chmod(path, 0o666)
-        server.listen(count)
-        asked = []
-        for _ in range(count):
-            connection, _ = server.accept()
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += connection.recv(65536)
-            asked.append((connection, head.split()[1]))
+        server.listen(crowd.COUNT)
+        yield server
+    os.unlink(path)
+
+
+def answer(connection, body):
+    connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    connection.close()
+
+
+def held_back(server, count):
+    """Answers when all `count` have asked, the last one first."""
+    asked = []
+    for _ in range(count):
+        connection, _ = server.accept()
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        asked.append((connection, head.split()[1]))
     for connection, wanted in reversed(asked):
-        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(wanted), wanted))
-        connection.close()
+        answer(connection, wanted)
 
 
 def all_wait_at_once(address):
-    path = f"{PLACE['folder']}/upstream.sock"
-    upstream = crowd.Begun(held_back, path, crowd.COUNT)
-    crowd.until(lambda: os.path.exists(path))
-    with session() as shared:
+    with upstream() as server, session() as shared:
+        holding = crowd.Begun(held_back, server, crowd.COUNT)
         answers = crowd.crowd(lambda i: shared.get(f"{address}/held/{i}"))
-    upstream.end()
-    os.unlink(path)
+        holding.end()
     assert [answer.text for answer in answers] == [f"/held/{i}" for i in range(crowd.COUNT)]
 
 
@@ -146,53 +158,41 @@ def test_all_wait_at_once_by_tls():
 
 def test_a_time_limit_ends_a_wait():
     """The upstream takes the connection, and says nothing."""
-    path = f"{PLACE['folder']}/upstream.sock"
-    with session() as shared, socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(path)
-        os.chmod(path, 0o666)
-        silent.listen(crowd.COUNT)
-
-        def work(i):
-            try:
-                shared.get(f"{HTTP}/held/{i}", timeout=0.1)
-            except requests.exceptions.ReadTimeout:
-                return True
-            return False
+    def work(i):
+        try:
+            shared.get(f"{HTTP}/held/{i}", timeout=0.1)
+        except requests.exceptions.ReadTimeout:
+            return True
+        return False
+    with upstream(), session() as shared:
         assert all(crowd.crowd(work))
-    os.unlink(path)
 
 
-def test_forms_and_files_are_sent():
+def echo(server, count):
+    """Answers with what was sent, one after the other."""
+    for _ in range(count):
+        connection, _ = server.accept()
+        with connection.makefile("rb") as file:
+            length = 0
+            for line in iter(file.readline, b"\r\n"):
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            answer(connection, file.read(length))
+
+
+def test_files_are_sent():
     """nginx takes the body, and passes it on to one who gives it back."""
-    path = f"{PLACE['folder']}/upstream.sock"
     count = 20
-
-    def echo():
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(path)
-            os.chmod(path, 0o666)
-            server.listen(count)
-            for _ in range(count):
-                connection, _ = server.accept()
-                with connection, connection.makefile("rwb") as file:
-                    length = 0
-                    for line in iter(file.readline, b"\r\n"):
-                        name, _, value = line.partition(b":")
-                        length = int(value) if name.lower() == b"content-length" else length
-                    body = file.read(length)
-                    file.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (length, body))
 
     def work(i):
         with session() as own, tempfile.TemporaryFile() as file:
             file.write(bytes([i]) * 500_000)
             file.seek(0)
-            answer = own.post(f"{HTTPS}/held/", data=file)
-        return answer.content == bytes([i]) * 500_000
-    upstream = crowd.Begun(echo)
-    crowd.until(lambda: os.path.exists(path))
-    assert all(crowd.crowd(work, count))
-    upstream.end()
-    os.unlink(path)
+            return own.post(f"{HTTPS}/held/", data=file).content == bytes([i]) * 500_000
+    with upstream() as server:
+        echoing = crowd.Begun(echo, server, count)
+        assert all(crowd.crowd(work, count))
+        echoing.end()
 
 
 if __name__ == "__main__":
