@@ -5,8 +5,7 @@ import site
 import sys
 import time
 
-sys.path.append(os.environ["COLONY"])
-site.main()
+sys.path += [os.environ["COLONY"], *site.getsitepackages()]
 
 import bine
 import colony
