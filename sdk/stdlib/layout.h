@@ -10,11 +10,7 @@
 #include <stdint.h>
 
 /* Whether a layout is what it is taken for. */
-typedef enum bine__trust {
-    BINE__NOT_LOOKED,
-    BINE__AS_KNOWN,
-    BINE__FOREIGN
-} bine__trust;
+typedef enum bine__trust { BINE__NOT_LOOKED, BINE__AS_KNOWN, BINE__FOREIGN } bine__trust;
 
 /* A _socket.socket, and what derives from it. */
 typedef struct bine__socket_object {

@@ -1,6 +1,6 @@
-/* select.select, poll and epoll: CPython's own with a time of 0, then a wait, then again. An epoll is waited for
- * by its own descriptor, and so is the one descriptor that a select or a poll may have; several by an epoll
- * instance that lives as long as the call. */
+/* select.select, poll and epoll: CPython's own with a time of 0, then a wait, then again. An epoll is waited
+ * for by its own descriptor, and so is the one descriptor that a select or a poll may have; several by an
+ * epoll instance that lives as long as the call. */
 #include "stdlib/standin.h"
 
 #include "python/python.h"
@@ -37,14 +37,14 @@ typedef struct attempt {
     bine__limit limit;
     watched *watched;
     size_t count;
-    int epoll;  /* its descriptor: the script's own, or one for this call alone; -1: there is none yet */
+    int epoll;   /* its descriptor: the script's own, or one for this call alone; -1: there is none yet */
     bool is_own; /* for this call alone */
 } attempt;
 
 /* ---- time ---- */
 
-/* Of a time in units of `unit_ns`: nanoseconds, -1 for None and what CPython takes for none. False: CPython is to
- * say what is wrong; no exception is set. */
+/* Of a time in units of `unit_ns`: nanoseconds, -1 for None and what CPython takes for none. False: CPython
+ * is to say what is wrong; no exception is set. */
 static bool time_of(PyObject *object, double unit_ns, bool takes_negative, int64_t *ns)
 {
     double units = 0;
@@ -253,7 +253,8 @@ static int collect_lists(attempt *a)
 /* What is given may be used up by looking at it; and nobody is to change it while it is waited for. */
 static PyObject *select_select(const bine__call *call)
 {
-    attempt a = {.call = call, .nargs = 4, .is_empty = are_empty_lists, .collect = collect_lists, .epoll = -1};
+    attempt a = {
+        .call = call, .nargs = 4, .is_empty = are_empty_lists, .collect = collect_lists, .epoll = -1};
     PyObject *result = NULL;
     bool listed = true;
 
@@ -287,8 +288,9 @@ static int collect_dict(attempt *a)
     if (a->watched == NULL)
         return -1;
     while (PyDict_Next(events, &place, &key, &value)) {
-        a->watched[a->count++] =
-            (watched){.fd = (int)PyLong_AsLong(key), .events = (uint32_t)PyLong_AsLong(value) & ~(uint32_t)(EPOLLERR | EPOLLHUP) & 0xffff};
+        a->watched[a->count++] = (watched){.fd = (int)PyLong_AsLong(key),
+                                           .events = (uint32_t)PyLong_AsLong(value) &
+                                                     ~(uint32_t)(EPOLLERR | EPOLLHUP) & 0xffff};
     }
     PyErr_Clear();
     return 0;
@@ -323,7 +325,8 @@ static PyObject *epoll_poll(const bine__call *call)
     PyObject *most = bine__call_argument(call, 1, "maxevents");
     Py_ssize_t given = call->nargs + (call->kwnames == NULL ? 0 : PyTuple_GET_SIZE(call->kwnames));
     bine__call by_position = *call;
-    attempt a = {.call = &by_position, .nargs = most == NULL ? 1 : 2, .args[1] = most, .is_empty = is_empty_list};
+    attempt a = {
+        .call = &by_position, .nargs = most == NULL ? 1 : 2, .args[1] = most, .is_empty = is_empty_list};
 
     a.epoll = descriptor_of(call->self);
     if (a.epoll < 0 || given != (time != NULL) + (most != NULL) || !time_of(time, 1e9, true, &a.limit.ns))

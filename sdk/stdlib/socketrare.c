@@ -59,8 +59,9 @@ static PyObject *try_double(const bine__call *call, PyObject *const *args, Py_ss
 static int set_timeout(PyTypeObject *type, PyObject *socket, int64_t ns)
 {
     PyObject *seconds = ns < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)ns / 1e9);
-    PyObject *none =
-        seconds == NULL ? NULL : PyObject_CallMethod((PyObject *)type, "settimeout", "OO", socket, seconds);
+    PyObject *none = seconds == NULL
+                         ? NULL
+                         : PyObject_CallMethod((PyObject *)type, "settimeout", "OO", socket, seconds);
 
     Py_XDECREF(seconds);
     Py_XDECREF(none);
@@ -188,14 +189,13 @@ static PyObject *go_on(attempt *a)
 /* `filler` is what the arguments between the first and the flags are when they are not given (borrowed). */
 static PyObject *transfer(const bine__call *call, unsigned events, Py_ssize_t flags, PyObject *filler)
 {
-    attempt a = {
-        .call = call, .try = try_once, .nargs = call->nargs, .flags = flags, .events = events};
+    attempt a = {.call = call, .try = try_once, .nargs = call->nargs, .flags = flags, .events = events};
 
-    if (call->nargs < 1 || call->nargs > MOST_ARGUMENTS)
+    if (call->nargs > MOST_ARGUMENTS)
         return bine__call_original(call);
     for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++)
         a.args[i] = i < call->nargs ? call->args[i] : i < flags ? filler : NULL;
-    if (call->dict != NULL && PyDict_GET_SIZE(call->dict) > 0)
+    if (call->nargs == 0 || (call->dict != NULL && PyDict_GET_SIZE(call->dict) > 0))
         a.flags = NO_FLAGS; /* they may be among the keywords */
     return go_on(&a);
 }
@@ -239,8 +239,9 @@ static bool is_name(PyObject *host)
 static PyObject *look_up(PyObject *host, int family)
 {
     PyObject *module = PyImport_ImportModule("_socket");
-    PyObject *infos =
-        module == NULL ? NULL : PyObject_CallMethod(module, "getaddrinfo", "OOi", host, Py_None, family);
+    PyObject *infos = module == NULL
+                          ? NULL
+                          : PyObject_CallMethod(module, "getaddrinfo", "OOi", host, Py_None, family);
     PyObject *info = infos == NULL ? NULL : PySequence_GetItem(infos, 0);
     PyObject *address = info == NULL ? NULL : PySequence_GetItem(info, 4);
     PyObject *literal = address == NULL ? NULL : PySequence_GetItem(address, 0);
@@ -424,9 +425,19 @@ METHOD(standin_recvmsg_into, "recvmsg_into", "readiness", socket_receive);
 METHOD(standin_sendmsg, "sendmsg", "readiness", socket_sendmsg);
 METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
 METHOD(standin_sendto, "sendto", "readiness", socket_sendto);
-BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "nothing: wakes who waits", close_descriptor);
+BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "nothing: wakes who waits",
+              close_descriptor);
 
-bine__standin *const bine__socket_rare_standins[] = {
-    &standin_accept,   &standin_bind,          &standin_close,   &standin_close_fd,     &standin_detach,
-    &standin_recvfrom, &standin_recvfrom_into, &standin_recvmsg, &standin_recvmsg_into, &standin_sendmsg,
-    &standin_sendto,   &standin_sendmsg_afalg, NULL};
+bine__standin *const bine__socket_rare_standins[] = {&standin_accept,
+                                                     &standin_bind,
+                                                     &standin_close,
+                                                     &standin_close_fd,
+                                                     &standin_detach,
+                                                     &standin_recvfrom,
+                                                     &standin_recvfrom_into,
+                                                     &standin_recvmsg,
+                                                     &standin_recvmsg_into,
+                                                     &standin_sendmsg,
+                                                     &standin_sendto,
+                                                     &standin_sendmsg_afalg,
+                                                     NULL};

@@ -173,7 +173,7 @@ static void take_away(bine__standin *s)
 
 static bine__standin *const *const lists[] = {
     bine__connect_standins, bine__select_standins, bine__sendfile_standins, bine__socket_rare_standins,
-    bine__socket_standins, bine__ssl_standins, bine__time_standins,
+    bine__socket_standins,  bine__ssl_standins,    bine__time_standins,
 };
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
