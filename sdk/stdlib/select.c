@@ -13,6 +13,7 @@
 #include <math.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 /* How long until another try where there is no other way to wait. */
@@ -212,22 +213,25 @@ static bool are_empty_lists(PyObject *result)
     return true;
 }
 
+/* One that is there twice has the events of both. */
 static void watch(attempt *a, int fd, uint32_t events)
 {
     size_t i = 0;
 
     while (i < a->count && a->watched[i].fd != fd)
         i++;
+    if (i == FD_SETSIZE)
+        return;
     if (i == a->count)
         a->watched[a->count++] = (watched){.fd = fd};
     a->watched[i].events |= events;
 }
 
-/* What has no descriptor any more is found by the next try. */
+/* What has no descriptor any more is found by the next try. A method fileno() may change the list. */
 static void watch_list(attempt *a, PyObject *list, uint32_t events)
 {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        PyObject *item = Py_NewRef(PyList_GET_ITEM(list, i));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); i++) {
+        PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
         int fd = PyObject_AsFileDescriptor(item);
 
         Py_DECREF(item);
@@ -240,32 +244,34 @@ static void watch_list(attempt *a, PyObject *list, uint32_t events)
 static int collect_lists(attempt *a)
 {
     static const uint32_t events[] = {SELECT_READ, SELECT_WRITE, EPOLLPRI};
-    Py_ssize_t most = 0;
 
-    for (size_t i = 0; i < 3; i++)
-        most += PyList_GET_SIZE(a->args[i]);
-    a->watched = PyMem_Calloc((size_t)most + 1, sizeof *a->watched);
+    a->watched = PyMem_Calloc(FD_SETSIZE, sizeof *a->watched);
     for (size_t i = 0; a->watched != NULL && i < 3; i++)
         watch_list(a, a->args[i], events[i]);
     return a->watched == NULL ? -1 : 0;
 }
 
-/* What is given may be used up by looking at it; and nobody is to change it while it is waited for. */
+/* 0, or -1 with an exception. What is given may be used up by looking at it. */
+static int take_lists(attempt *a)
+{
+    for (Py_ssize_t i = 0; i < 3; i++) {
+        a->args[i] = PySequence_Fast(a->call->args[i], "");
+        if (a->args[i] == NULL)
+            return -1;
+    }
+    return 0;
+}
+
 static PyObject *select_select(const bine__call *call)
 {
     attempt a = {
         .call = call, .nargs = 4, .is_empty = are_empty_lists, .collect = collect_lists, .epoll = -1};
     PyObject *result = NULL;
-    bool listed = true;
 
     if (call->nargs < 3 || call->nargs > 4 ||
         !time_of(call->nargs == 4 ? call->args[3] : NULL, 1e9, false, &a.limit.ns))
         return bine__call_original(call);
-    for (Py_ssize_t i = 0; i < 3; i++) {
-        a.args[i] = PySequence_List(call->args[i]);
-        listed = listed && a.args[i] != NULL;
-    }
-    if (listed)
+    if (take_lists(&a) == 0)
         result = run_with_zero(&a, 3);
     else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
