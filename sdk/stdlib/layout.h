@@ -29,12 +29,6 @@ typedef struct bine__poll_object {
     PyObject *events; /* fd -> events, a dict */
 } bine__poll_object;
 
-/* An _ssl._SSLSocket. */
-typedef struct bine__tls_object {
-    PyObject ob_base;
-    PyObject *socket; /* a weak reference to its socket; NULL: it has none, but BIOs */
-} bine__tls_object;
-
 extern bine__trust bine__socket_trust, bine__poll_trust;
 
 /* `type` is _socket.socket; select.poll's. */

@@ -316,5 +316,10 @@ BINE__STANDIN(standin_send, "_socket", "socket.send", "socket.socket.send", "rea
 BINE__STANDIN(standin_sendall, "_socket", "socket.sendall", "socket.socket.sendall", "readiness",
               socket_sendall);
 
+PyTypeObject *bine__socket_class(void)
+{
+    return standin_recv.object == NULL ? NULL : bine__socket_type(&standin_recv);
+}
+
 bine__standin *const bine__socket_standins[] = {&standin_recv, &standin_recv_into, &standin_send,
                                                 &standin_sendall, NULL};
