@@ -125,6 +125,18 @@ static void drain(int epoll)
         continue;
 }
 
+/* A script has closed it: the next try says so, or makes another. Or the kernel has had enough of epolls that
+ * watch one descriptor. */
+static int after_failure(attempt *a)
+{
+    if (errno != EBADF)
+        return hold_off(a);
+    if (a->is_own)
+        a->epoll = -1;
+    a->is_own = false;
+    return BINE_OK;
+}
+
 static int wait_for_several(attempt *a)
 {
     int status;
@@ -136,6 +148,8 @@ static int wait_for_several(attempt *a)
     if (a->epoll < 0)
         return hold_off(a);
     status = bine__limit_wait(bine__here, &a->limit, a->epoll, BINE_READABLE);
+    if (status == BINE_EIO)
+        return after_failure(a);
     if (a->is_own)
         drain(a->epoll);
     return status;
@@ -144,13 +158,15 @@ static int wait_for_several(attempt *a)
 static int wait_once(attempt *a)
 {
     unsigned events;
+    int status;
 
     if (a->collect != NULL && a->watched == NULL && a->collect(a) != 0)
         return BINE_ENOMEM;
     events = a->count == 1 ? plain_events(a->watched[0].events) : 0;
-    if (events != 0)
-        return bine__limit_wait(bine__here, &a->limit, a->watched[0].fd, events);
-    return wait_for_several(a);
+    if (events == 0)
+        return wait_for_several(a);
+    status = bine__limit_wait(bine__here, &a->limit, a->watched[0].fd, events);
+    return status == BINE_EIO ? after_failure(a) : status;
 }
 
 static void end(attempt *a)
@@ -174,7 +190,7 @@ static PyObject *run(attempt *a)
             break;
         status = wait_once(a);
         Py_CLEAR(result);
-        if (status != BINE_OK && status != BINE_ETIMEDOUT && status != BINE_EIO) {
+        if (status != BINE_OK && status != BINE_ETIMEDOUT) {
             bine__limit_raise(bine__here, status, "");
             break;
         }

@@ -186,24 +186,51 @@ static PyObject *go_on(attempt *a)
     return result;
 }
 
-/* `filler` is what the arguments between the first and the flags are when they are not given (borrowed). */
-static PyObject *transfer(const bine__call *call, unsigned events, Py_ssize_t flags, PyObject *filler)
+/* What holds several things may be used up by looking at it. False: it holds none; no exception is set. */
+static bool hold(PyObject **several)
 {
-    attempt a = {.call = call, .try = try_once, .nargs = call->nargs, .flags = flags, .events = events};
+    PyObject *held = PySequence_Fast(*several, "");
+
+    if (held == NULL)
+        PyErr_Clear();
+    else
+        *several = held;
+    return held != NULL;
+}
+
+/* How the arguments of a method are: each that may be left out has a place, up to the flags. */
+typedef struct shape {
+    unsigned events;
+    Py_ssize_t flags;   /* their place, or NO_FLAGS */
+    Py_ssize_t several; /* so many of the first hold several things */
+} shape;
+
+/* `filler` is what the arguments between the first and the flags are when they are not given (borrowed). */
+static PyObject *transfer(const bine__call *call, const shape *form, PyObject *filler)
+{
+    attempt a = {
+        .call = call, .try = try_once, .nargs = call->nargs, .flags = form->flags, .events = form->events};
+    Py_ssize_t held = 0;
+    PyObject *result;
 
     if (call->nargs > MOST_ARGUMENTS)
         return bine__call_original(call);
     for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++)
-        a.args[i] = i < call->nargs ? call->args[i] : i < flags ? filler : NULL;
+        a.args[i] = i < call->nargs ? call->args[i] : i < form->flags ? filler : NULL;
     if (call->nargs == 0 || (call->dict != NULL && PyDict_GET_SIZE(call->dict) > 0))
         a.flags = NO_FLAGS; /* they may be among the keywords */
-    return go_on(&a);
+    while (held < form->several && held < call->nargs && hold(&a.args[held]))
+        held++;
+    result = go_on(&a);
+    while (held > 0)
+        Py_DECREF(a.args[--held]);
+    return result;
 }
 
-static PyObject *receive(const bine__call *call, Py_ssize_t flags)
+static PyObject *receive(const bine__call *call, const shape *form)
 {
     PyObject *zero = PyLong_FromLong(0);
-    PyObject *result = zero == NULL ? NULL : transfer(call, BINE_READABLE, flags, zero);
+    PyObject *result = zero == NULL ? NULL : transfer(call, form, zero);
 
     Py_XDECREF(zero);
     return result;
@@ -211,13 +238,18 @@ static PyObject *receive(const bine__call *call, Py_ssize_t flags)
 
 static PyObject *socket_recvfrom(const bine__call *call)
 {
-    return receive(call, 1);
+    return receive(call, &(shape){.events = BINE_READABLE, .flags = 1});
 }
 
-/* recvfrom_into, recvmsg, recvmsg_into */
+/* recvfrom_into, recvmsg */
 static PyObject *socket_receive(const bine__call *call)
 {
-    return receive(call, 2);
+    return receive(call, &(shape){.events = BINE_READABLE, .flags = 2});
+}
+
+static PyObject *socket_recvmsg_into(const bine__call *call)
+{
+    return receive(call, &(shape){.events = BINE_READABLE, .flags = 2, .several = 1});
 }
 
 /* ---- addresses ---- */
@@ -311,7 +343,10 @@ static PyObject *socket_sendto(const bine__call *call)
 static PyObject *socket_sendmsg(const bine__call *call)
 {
     PyObject *none = PyTuple_New(0);
-    PyObject *result = none == NULL ? NULL : transfer(call, BINE_WRITABLE, 2, none);
+    PyObject *result = none == NULL
+                           ? NULL
+                           : transfer(call, &(shape){.events = BINE_WRITABLE, .flags = 2, .several = 2},
+                                      none);
 
     Py_XDECREF(none);
     return result;
@@ -319,7 +354,7 @@ static PyObject *socket_sendmsg(const bine__call *call)
 
 static PyObject *socket_sendmsg_afalg(const bine__call *call)
 {
-    return transfer(call, BINE_WRITABLE, NO_FLAGS, NULL);
+    return transfer(call, &(shape){.events = BINE_WRITABLE, .flags = NO_FLAGS}, NULL);
 }
 
 static PyObject *socket_bind(const bine__call *call)
@@ -421,7 +456,7 @@ METHOD(standin_detach, "detach", "nothing: wakes who waits", socket_close);
 METHOD(standin_recvfrom, "recvfrom", "readiness", socket_recvfrom);
 METHOD(standin_recvfrom_into, "recvfrom_into", "readiness", socket_receive);
 METHOD(standin_recvmsg, "recvmsg", "readiness", socket_receive);
-METHOD(standin_recvmsg_into, "recvmsg_into", "readiness", socket_receive);
+METHOD(standin_recvmsg_into, "recvmsg_into", "readiness", socket_recvmsg_into);
 METHOD(standin_sendmsg, "sendmsg", "readiness", socket_sendmsg);
 METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
 METHOD(standin_sendto, "sendto", "readiness", socket_sendto);

@@ -191,6 +191,15 @@ def test_each_way_to_send_waits():
         sends_all(send_parts(lambda s, data: s.sendmsg([data], [], 0)), make)
 
 
+def test_buffers_may_come_from_an_iterator():
+    with pair() as (a, b):
+        later(lambda: b.sendmsg(iter([b"wo", b"rd"]), iter([])))
+        buffers = [bytearray(2), bytearray(2)]
+        assert a.recvmsg_into(iter(buffers))[0] == 4
+        assert buffers == [b"wo", b"rd"]
+    sends_all(send_parts(lambda s, data: s.sendmsg(iter([data]))))
+
+
 def test_send_on_a_socket_that_blocks_sends_all():
     with pair() as (a, b):
         micro = bine.spawn(a.send, BIG)

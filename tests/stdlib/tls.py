@@ -1,6 +1,5 @@
 """TLS on micro-threads: ssl.SSLContext, both sides."""
 import contextlib
-import errno
 import os
 import socket
 import ssl
@@ -132,14 +131,11 @@ def test_both_sides_write_more_than_there_is_room_for():
 
 def test_writers_stand_in_line():
     with pair() as (a, b):
-        words = [bytes([letter]) * 1_000_000 for letter in b"abc"]
-        writers = [bine.spawn(a.write, word) for word in words]
-        all_wait()
-        got = bytearray()
-        written = bine.spawn(lambda: sum(writer.join() for writer in writers))
-        while not written.done or len(got) < written.join():
-            got += b.recv(100_000)
-        assert set(got) == set(b"abc")
+        writers = [bine.spawn(a.sendall, bytes([letter]) * 1_000_000) for letter in b"abc"]
+        got = read_all(b, 3_000_000)
+        assert [got.count(letter) for letter in (b"a", b"b", b"c")] == [1_000_000] * 3
+        for writer in writers:
+            writer.join()
 
 
 def test_a_read_before_the_handshake_shakes_hands():
@@ -153,17 +149,6 @@ def test_a_read_before_the_handshake_shakes_hands():
         assert reads.join() == b"x"
         one.close()
         other.close()
-
-
-def test_an_update_of_keys_in_the_midst_of_a_write():
-    """The peer's answer is read by whoever writes: TLS 1.2 asks for it by a handshake anew."""
-    with pair() as (a, b):
-        writes = bine.spawn(a.sendall, BIG)
-        echoes = bine.spawn(b.sendall, BIG)
-        assert read_all(b, len(BIG)) == BIG
-        assert read_all(a, len(BIG)) == BIG
-        writes.join()
-        echoes.join()
 
 
 def test_unwrap_ends_both():
@@ -274,13 +259,8 @@ def test_a_peer_that_goes_without_a_word():
     with pair() as (a, b):
         micro = bine.spawn(a.recv, 1)
         all_wait()
-        b.detach()
-        b = None
-        micro.cancel()
-        try:
-            micro.join()
-        except bine.Cancelled:
-            pass
+        os.close(b.detach())
+        assert micro.join() == EMPTY
 
 
 def test_a_cancelled_read_loses_nothing():
