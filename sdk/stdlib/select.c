@@ -364,10 +364,11 @@ static PyObject *epoll_close(const bine__call *call)
 }
 
 BINE__STANDIN(standin_select, "select", "select", "select.select", "readiness", select_select);
-BINE__STANDIN(standin_poll, "select", "poll().poll", "select.poll.poll", "readiness", poll_poll);
+BINE__STANDIN(standin_poll, "select", "poll().poll", "select.poll", "readiness of what is registered",
+              poll_poll);
 BINE__STANDIN(standin_epoll, "select", "epoll.poll", "select.epoll.poll", "readiness", epoll_poll);
-BINE__STANDIN(standin_epoll_close, "select", "epoll.close", "select.epoll.close", "nothing: wakes who waits",
-              epoll_close);
+BINE__STANDIN(standin_epoll_close, "select", "epoll.close", "select.epoll.close",
+              "at once: who waits for it is woken", epoll_close);
 
 bine__standin *const bine__select_standins[] = {&standin_select, &standin_poll, &standin_epoll,
                                                 &standin_epoll_close, NULL};

@@ -446,21 +446,21 @@ static PyObject *close_descriptor(const bine__call *call)
 
 /* ---- the list ---- */
 
-#define METHOD(id, name, how, call) \
-    BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." name, how, call)
+#define METHOD(id, name, public, how, call) \
+    BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." public, how, call)
 
-METHOD(standin_accept, "_accept", "readiness", socket_accept);
-METHOD(standin_bind, "bind", "socket.getaddrinfo for a host's name", socket_bind);
-METHOD(standin_close, "close", "nothing: wakes who waits", socket_close);
-METHOD(standin_detach, "detach", "nothing: wakes who waits", socket_close);
-METHOD(standin_recvfrom, "recvfrom", "readiness", socket_recvfrom);
-METHOD(standin_recvfrom_into, "recvfrom_into", "readiness", socket_receive);
-METHOD(standin_recvmsg, "recvmsg", "readiness", socket_receive);
-METHOD(standin_recvmsg_into, "recvmsg_into", "readiness", socket_recvmsg_into);
-METHOD(standin_sendmsg, "sendmsg", "readiness", socket_sendmsg);
-METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
-METHOD(standin_sendto, "sendto", "readiness", socket_sendto);
-BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "nothing: wakes who waits",
+METHOD(standin_accept, "_accept", "accept", "readiness", socket_accept);
+METHOD(standin_bind, "bind", "bind", "`socket.getaddrinfo`, for a name", socket_bind);
+METHOD(standin_close, "close", "close", "at once: who waits for it is woken", socket_close);
+METHOD(standin_detach, "detach", "detach", "at once: who waits for it is woken", socket_close);
+METHOD(standin_recvfrom, "recvfrom", "recvfrom", "readiness", socket_recvfrom);
+METHOD(standin_recvfrom_into, "recvfrom_into", "recvfrom_into", "readiness", socket_receive);
+METHOD(standin_recvmsg, "recvmsg", "recvmsg", "readiness", socket_receive);
+METHOD(standin_recvmsg_into, "recvmsg_into", "recvmsg_into", "readiness", socket_recvmsg_into);
+METHOD(standin_sendmsg, "sendmsg", "sendmsg", "readiness", socket_sendmsg);
+METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
+METHOD(standin_sendto, "sendto", "sendto", "readiness", socket_sendto);
+BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "at once: who waits for it is woken",
               close_descriptor);
 
 bine__standin *const bine__socket_rare_standins[] = {&standin_accept,
