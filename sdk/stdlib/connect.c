@@ -15,21 +15,34 @@
 static bine__standin standin_connect_ex;
 
 typedef struct attempt {
-    PyObject *socket;
+    const bine__call *call;
     PyObject *address;
     bine__look look;
     bine__limit limit;
     int64_t pause_ns;
 } attempt;
 
+/* What is wrong with an address is said by the method that was called. */
+static void explain(const attempt *a)
+{
+    if (a->call->standin == &standin_connect_ex)
+        return;
+    PyErr_Clear();
+    Py_XDECREF(bine__socket_try(a->call, &a->look, &a->address, 1));
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "connect(): the address has changed meanwhile");
+}
+
 /* The errno, or -1 with an exception. */
 static int begin(const attempt *a)
 {
-    bine__call call = {.standin = &standin_connect_ex, .self = a->socket};
+    bine__call call = {.standin = &standin_connect_ex, .self = a->call->self};
     PyObject *answer = bine__socket_try(&call, &a->look, &a->address, 1);
     int error = answer == NULL ? -1 : (int)PyLong_AsLong(answer);
 
     Py_XDECREF(answer);
+    if (error < 0)
+        explain(a);
     return error;
 }
 
@@ -44,6 +57,17 @@ static int error_of(int status)
     return -1;
 }
 
+/* The kernel takes a connection for one under way until somebody asks how it went: on a socket that blocks,
+ * connect() itself does. */
+static void settle(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
+        (void)connect(fd, (struct sockaddr *)&peer, size);
+}
+
 /* The errno of a connection that has begun, or -1 with an exception. `*late`: the time is over. */
 static int finish(attempt *a, bool *late)
 {
@@ -56,6 +80,8 @@ static int finish(attempt *a, bool *late)
         return error_of(status);
     if (getsockopt(a->look.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return errno;
+    if (error == 0 && a->look.timeout_ns < 0)
+        settle(a->look.fd);
     return error;
 }
 
@@ -83,7 +109,7 @@ static int connect_now(attempt *a, bool *late)
             return finish(a, late);
         if (error != EAGAIN || a->look.timeout_ns >= 0)
             return error;
-        if (hold_off(a) != 0 || bine__socket_look(type, a->socket, &a->look) != 0)
+        if (hold_off(a) != 0 || bine__socket_look(type, a->call->self, &a->look) != 0)
             return -1;
     }
 }
@@ -91,7 +117,7 @@ static int connect_now(attempt *a, bool *late)
 /* The errno; 0: it is connected, -1: an exception is set. */
 static int run(const bine__call *call, bine__look look, bool *late)
 {
-    attempt a = {.socket = call->self, .look = look, .limit.ns = look.timeout_ns, .pause_ns = FIRST_PAUSE_NS};
+    attempt a = {.call = call, .look = look, .limit.ns = look.timeout_ns, .pause_ns = FIRST_PAUSE_NS};
     int error;
 
     a.address = bine__socket_address(call->self, call->args[0]);

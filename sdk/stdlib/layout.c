@@ -76,8 +76,8 @@ bool bine__look_at_polls(PyObject *poll)
     PyObject *other = select == NULL ? NULL : PyObject_CallMethod(select, "poll", NULL);
     PyObject *none = other == NULL ? NULL : PyObject_CallMethod(other, "register", "ii", 12345, 1);
     const PyObject *events = none == NULL ? NULL : ((const bine__poll_object *)other)->events;
-    bool as_known =
-        events != NULL && PyDict_CheckExact(events) && PyDict_Size((PyObject *)events) == 1 && says(events, 12345, 1);
+    bool as_known = events != NULL && PyDict_CheckExact(events) && PyDict_Size((PyObject *)events) == 1 &&
+                    says(events, 12345, 1);
 
     Py_XDECREF(none);
     Py_XDECREF(other);

@@ -10,11 +10,7 @@
 #include <stdint.h>
 
 /* Whether a layout is what it is taken for. */
-typedef enum bine__trust {
-    BINE__NOT_LOOKED,
-    BINE__AS_KNOWN,
-    BINE__FOREIGN
-} bine__trust;
+typedef enum bine__trust { BINE__NOT_LOOKED, BINE__AS_KNOWN, BINE__FOREIGN } bine__trust;
 
 /* A _socket.socket, and what derives from it. */
 typedef struct bine__socket_object {
@@ -32,12 +28,6 @@ typedef struct bine__poll_object {
     PyObject ob_base;
     PyObject *events; /* fd -> events, a dict */
 } bine__poll_object;
-
-/* An _ssl._SSLSocket. */
-typedef struct bine__tls_object {
-    PyObject ob_base;
-    PyObject *socket; /* a weak reference to its socket; NULL: it has none, but BIOs */
-} bine__tls_object;
 
 extern bine__trust bine__socket_trust, bine__poll_trust;
 

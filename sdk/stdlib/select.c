@@ -1,6 +1,6 @@
-/* select.select, poll and epoll: CPython's own with a time of 0, then a wait, then again. An epoll is waited for
- * by its own descriptor, and so is the one descriptor that a select or a poll may have; several by an epoll
- * instance that lives as long as the call. */
+/* select.select, poll and epoll: CPython's own with a time of 0, then a wait, then again. An epoll is waited
+ * for by its own descriptor, and so is the one descriptor that a select or a poll may have; several by an
+ * epoll instance that lives as long as the call. */
 #include "stdlib/standin.h"
 
 #include "python/python.h"
@@ -13,6 +13,7 @@
 #include <math.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 /* How long until another try where there is no other way to wait. */
@@ -37,14 +38,14 @@ typedef struct attempt {
     bine__limit limit;
     watched *watched;
     size_t count;
-    int epoll;  /* its descriptor: the script's own, or one for this call alone; -1: there is none yet */
+    int epoll;   /* its descriptor: the script's own, or one for this call alone; -1: there is none yet */
     bool is_own; /* for this call alone */
 } attempt;
 
 /* ---- time ---- */
 
-/* Of a time in units of `unit_ns`: nanoseconds, -1 for None and what CPython takes for none. False: CPython is to
- * say what is wrong; no exception is set. */
+/* Of a time in units of `unit_ns`: nanoseconds, -1 for None and what CPython takes for none. False: CPython
+ * is to say what is wrong; no exception is set. */
 static bool time_of(PyObject *object, double unit_ns, bool takes_negative, int64_t *ns)
 {
     double units = 0;
@@ -124,6 +125,18 @@ static void drain(int epoll)
         continue;
 }
 
+/* A script has closed it: the next try says so, or makes another. Or the kernel has had enough of epolls that
+ * watch one descriptor. */
+static int after_failure(attempt *a)
+{
+    if (errno != EBADF)
+        return hold_off(a);
+    if (a->is_own)
+        a->epoll = -1;
+    a->is_own = false;
+    return BINE_OK;
+}
+
 static int wait_for_several(attempt *a)
 {
     int status;
@@ -135,6 +148,8 @@ static int wait_for_several(attempt *a)
     if (a->epoll < 0)
         return hold_off(a);
     status = bine__limit_wait(bine__here, &a->limit, a->epoll, BINE_READABLE);
+    if (status == BINE_EIO)
+        return after_failure(a);
     if (a->is_own)
         drain(a->epoll);
     return status;
@@ -143,13 +158,15 @@ static int wait_for_several(attempt *a)
 static int wait_once(attempt *a)
 {
     unsigned events;
+    int status;
 
     if (a->collect != NULL && a->watched == NULL && a->collect(a) != 0)
         return BINE_ENOMEM;
     events = a->count == 1 ? plain_events(a->watched[0].events) : 0;
-    if (events != 0)
-        return bine__limit_wait(bine__here, &a->limit, a->watched[0].fd, events);
-    return wait_for_several(a);
+    if (events == 0)
+        return wait_for_several(a);
+    status = bine__limit_wait(bine__here, &a->limit, a->watched[0].fd, events);
+    return status == BINE_EIO ? after_failure(a) : status;
 }
 
 static void end(attempt *a)
@@ -173,7 +190,7 @@ static PyObject *run(attempt *a)
             break;
         status = wait_once(a);
         Py_CLEAR(result);
-        if (status != BINE_OK && status != BINE_ETIMEDOUT && status != BINE_EIO) {
+        if (status != BINE_OK && status != BINE_ETIMEDOUT) {
             bine__limit_raise(bine__here, status, "");
             break;
         }
@@ -212,22 +229,25 @@ static bool are_empty_lists(PyObject *result)
     return true;
 }
 
+/* One that is there twice has the events of both. */
 static void watch(attempt *a, int fd, uint32_t events)
 {
     size_t i = 0;
 
     while (i < a->count && a->watched[i].fd != fd)
         i++;
+    if (i == FD_SETSIZE)
+        return;
     if (i == a->count)
         a->watched[a->count++] = (watched){.fd = fd};
     a->watched[i].events |= events;
 }
 
-/* What has no descriptor any more is found by the next try. */
+/* What has no descriptor any more is found by the next try. A method fileno() may change the list. */
 static void watch_list(attempt *a, PyObject *list, uint32_t events)
 {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        PyObject *item = Py_NewRef(PyList_GET_ITEM(list, i));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); i++) {
+        PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(list, i));
         int fd = PyObject_AsFileDescriptor(item);
 
         Py_DECREF(item);
@@ -240,31 +260,34 @@ static void watch_list(attempt *a, PyObject *list, uint32_t events)
 static int collect_lists(attempt *a)
 {
     static const uint32_t events[] = {SELECT_READ, SELECT_WRITE, EPOLLPRI};
-    Py_ssize_t most = 0;
 
-    for (size_t i = 0; i < 3; i++)
-        most += PyList_GET_SIZE(a->args[i]);
-    a->watched = PyMem_Calloc((size_t)most + 1, sizeof *a->watched);
+    a->watched = PyMem_Calloc(FD_SETSIZE, sizeof *a->watched);
     for (size_t i = 0; a->watched != NULL && i < 3; i++)
         watch_list(a, a->args[i], events[i]);
     return a->watched == NULL ? -1 : 0;
 }
 
-/* What is given may be used up by looking at it; and nobody is to change it while it is waited for. */
+/* 0, or -1 with an exception. What is given may be used up by looking at it. */
+static int take_lists(attempt *a)
+{
+    for (Py_ssize_t i = 0; i < 3; i++) {
+        a->args[i] = PySequence_Fast(a->call->args[i], "");
+        if (a->args[i] == NULL)
+            return -1;
+    }
+    return 0;
+}
+
 static PyObject *select_select(const bine__call *call)
 {
-    attempt a = {.call = call, .nargs = 4, .is_empty = are_empty_lists, .collect = collect_lists, .epoll = -1};
+    attempt a = {
+        .call = call, .nargs = 4, .is_empty = are_empty_lists, .collect = collect_lists, .epoll = -1};
     PyObject *result = NULL;
-    bool listed = true;
 
     if (call->nargs < 3 || call->nargs > 4 ||
         !time_of(call->nargs == 4 ? call->args[3] : NULL, 1e9, false, &a.limit.ns))
         return bine__call_original(call);
-    for (Py_ssize_t i = 0; i < 3; i++) {
-        a.args[i] = PySequence_List(call->args[i]);
-        listed = listed && a.args[i] != NULL;
-    }
-    if (listed)
+    if (take_lists(&a) == 0)
         result = run_with_zero(&a, 3);
     else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
@@ -287,8 +310,9 @@ static int collect_dict(attempt *a)
     if (a->watched == NULL)
         return -1;
     while (PyDict_Next(events, &place, &key, &value)) {
-        a->watched[a->count++] =
-            (watched){.fd = (int)PyLong_AsLong(key), .events = (uint32_t)PyLong_AsLong(value) & ~(uint32_t)(EPOLLERR | EPOLLHUP) & 0xffff};
+        a->watched[a->count++] = (watched){.fd = (int)PyLong_AsLong(key),
+                                           .events = (uint32_t)PyLong_AsLong(value) &
+                                                     ~(uint32_t)(EPOLLERR | EPOLLHUP) & 0xffff};
     }
     PyErr_Clear();
     return 0;
@@ -323,7 +347,8 @@ static PyObject *epoll_poll(const bine__call *call)
     PyObject *most = bine__call_argument(call, 1, "maxevents");
     Py_ssize_t given = call->nargs + (call->kwnames == NULL ? 0 : PyTuple_GET_SIZE(call->kwnames));
     bine__call by_position = *call;
-    attempt a = {.call = &by_position, .nargs = most == NULL ? 1 : 2, .args[1] = most, .is_empty = is_empty_list};
+    attempt a = {
+        .call = &by_position, .nargs = most == NULL ? 1 : 2, .args[1] = most, .is_empty = is_empty_list};
 
     a.epoll = descriptor_of(call->self);
     if (a.epoll < 0 || given != (time != NULL) + (most != NULL) || !time_of(time, 1e9, true, &a.limit.ns))
@@ -339,10 +364,11 @@ static PyObject *epoll_close(const bine__call *call)
 }
 
 BINE__STANDIN(standin_select, "select", "select", "select.select", "readiness", select_select);
-BINE__STANDIN(standin_poll, "select", "poll().poll", "select.poll.poll", "readiness", poll_poll);
+BINE__STANDIN(standin_poll, "select", "poll().poll", "select.poll", "readiness of what is registered",
+              poll_poll);
 BINE__STANDIN(standin_epoll, "select", "epoll.poll", "select.epoll.poll", "readiness", epoll_poll);
-BINE__STANDIN(standin_epoll_close, "select", "epoll.close", "select.epoll.close", "nothing: wakes who waits",
-              epoll_close);
+BINE__STANDIN(standin_epoll_close, "select", "epoll.close", "select.epoll.close",
+              "at once: who waits for it is woken", epoll_close);
 
 bine__standin *const bine__select_standins[] = {&standin_select, &standin_poll, &standin_epoll,
                                                 &standin_epoll_close, NULL};

@@ -42,7 +42,8 @@ static bool parse(const bine__call *call, task *t)
         return false;
     if (offset != Py_None && !number_of(offset, &at))
         return false;
-    *t = (task){.to = (int)to, .from = (int)from, .here = offset == Py_None, .offset = at, .size = (size_t)size};
+    *t = (task){
+        .to = (int)to, .from = (int)from, .here = offset == Py_None, .offset = at, .size = (size_t)size};
     return true;
 }
 
@@ -69,8 +70,8 @@ static ssize_t try_once(task *t, int flags)
     return sent;
 }
 
-/* Until all is sent or the file is at its end, as the kernel does it: 0, or -1 with an exception. What ends it
- * midway is raised by the next wait: the caller is to know how far it came. */
+/* Until all is sent or the file is at its end, as the kernel does it: 0, or -1 with an exception. What ends
+ * it midway is raised by the next wait: the caller is to know how far it came. */
 static int run(task *t, int flags)
 {
     bine__limit none = {.ns = -1};
@@ -103,6 +104,7 @@ static PyObject *os_sendfile(const bine__call *call)
     return status == 0 ? PyLong_FromSize_t(t.done) : NULL;
 }
 
-BINE__STANDIN(standin_sendfile, "posix", "sendfile", "os.sendfile", "readiness of what it writes to", os_sendfile);
+BINE__STANDIN(standin_sendfile, "posix", "sendfile", "os.sendfile", "readiness of what it writes to",
+              os_sendfile);
 
 bine__standin *const bine__sendfile_standins[] = {&standin_sendfile, NULL};

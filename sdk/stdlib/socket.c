@@ -52,9 +52,15 @@ static bool flags_at(const bine__call *call, Py_ssize_t place, int *out)
     return true;
 }
 
-static Py_ssize_t count_of(const bine__call *call)
+/* Whether recv_into() is given arguments that it has, each once. */
+static bool are_known(const bine__call *call)
 {
-    return call->nargs + (call->dict == NULL ? 0 : PyDict_GET_SIZE(call->dict));
+    static const char *const names[] = {"buffer", "nbytes", "flags"};
+    Py_ssize_t known = 0;
+
+    for (Py_ssize_t i = 0; i < 3; i++)
+        known += bine__call_argument(call, i, names[i]) != NULL;
+    return known == call->nargs + (call->dict == NULL ? 0 : PyDict_GET_SIZE(call->dict));
 }
 
 /* ---- moving bytes ---- */
@@ -84,8 +90,8 @@ static int begin(task *t, const bine__call *call, bine__look *out)
     return 0;
 }
 
-/* 0 when some is done that the caller is to be told of: what has ended the call is raised by the next one that
- * waits. Else -1 with an exception. */
+/* 0 when some is done that the caller is to be told of: what has ended the call is raised by the next one
+ * that waits. Else -1 with an exception. */
 static int give_up(const task *t, int status)
 {
     if (t->counts && t->done > 0 && !PyErr_Occurred())
@@ -200,7 +206,7 @@ static PyObject *socket_recv_into(const bine__call *call)
     bine__look look;
     task t = {.counts = true};
 
-    if (into == NULL || count_of(call) > 3 || !number_at(call, 1, "nbytes", 0, &size) || size < 0 ||
+    if (into == NULL || !are_known(call) || !number_at(call, 1, "nbytes", 0, &size) || size < 0 ||
         !flags_at(call, 2, &t.flags))
         return bine__call_original(call);
     if (begin(&t, call, &look) != 0)
@@ -309,6 +315,11 @@ BINE__STANDIN(standin_recv_into, "_socket", "socket.recv_into", "socket.socket.r
 BINE__STANDIN(standin_send, "_socket", "socket.send", "socket.socket.send", "readiness", socket_send);
 BINE__STANDIN(standin_sendall, "_socket", "socket.sendall", "socket.socket.sendall", "readiness",
               socket_sendall);
+
+PyTypeObject *bine__socket_class(void)
+{
+    return standin_recv.object == NULL ? NULL : bine__socket_type(&standin_recv);
+}
 
 bine__standin *const bine__socket_standins[] = {&standin_recv, &standin_recv_into, &standin_send,
                                                 &standin_sendall, NULL};

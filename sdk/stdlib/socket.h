@@ -18,6 +18,9 @@ static inline PyTypeObject *bine__socket_type(const bine__standin *standin)
     return PyDescr_TYPE(standin->object);
 }
 
+/* The same, whatever is called. NULL: module _socket is not there, or the config does not want stand-ins. */
+PyTypeObject *bine__socket_class(void);
+
 /* By public calls. 0, or -1 with an exception. */
 int bine__socket_ask(PyTypeObject *type, PyObject *socket, bine__look *out);
 

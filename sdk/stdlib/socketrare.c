@@ -59,8 +59,9 @@ static PyObject *try_double(const bine__call *call, PyObject *const *args, Py_ss
 static int set_timeout(PyTypeObject *type, PyObject *socket, int64_t ns)
 {
     PyObject *seconds = ns < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)ns / 1e9);
-    PyObject *none =
-        seconds == NULL ? NULL : PyObject_CallMethod((PyObject *)type, "settimeout", "OO", socket, seconds);
+    PyObject *none = seconds == NULL
+                         ? NULL
+                         : PyObject_CallMethod((PyObject *)type, "settimeout", "OO", socket, seconds);
 
     Py_XDECREF(seconds);
     Py_XDECREF(none);
@@ -185,25 +186,51 @@ static PyObject *go_on(attempt *a)
     return result;
 }
 
-/* `filler` is what the arguments between the first and the flags are when they are not given (borrowed). */
-static PyObject *transfer(const bine__call *call, unsigned events, Py_ssize_t flags, PyObject *filler)
+/* What holds several things may be used up by looking at it. False: it holds none; no exception is set. */
+static bool hold(PyObject **several)
 {
-    attempt a = {
-        .call = call, .try = try_once, .nargs = call->nargs, .flags = flags, .events = events};
+    PyObject *held = PySequence_Fast(*several, "");
 
-    if (call->nargs < 1 || call->nargs > MOST_ARGUMENTS)
-        return bine__call_original(call);
-    for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++)
-        a.args[i] = i < call->nargs ? call->args[i] : i < flags ? filler : NULL;
-    if (call->dict != NULL && PyDict_GET_SIZE(call->dict) > 0)
-        a.flags = NO_FLAGS; /* they may be among the keywords */
-    return go_on(&a);
+    if (held == NULL)
+        PyErr_Clear();
+    else
+        *several = held;
+    return held != NULL;
 }
 
-static PyObject *receive(const bine__call *call, Py_ssize_t flags)
+/* How the arguments of a method are: each that may be left out has a place, up to the flags. */
+typedef struct shape {
+    unsigned events;
+    Py_ssize_t flags;   /* their place, or NO_FLAGS */
+    Py_ssize_t several; /* so many of the first hold several things */
+} shape;
+
+/* `filler` is what the arguments between the first and the flags are when they are not given (borrowed). */
+static PyObject *transfer(const bine__call *call, const shape *form, PyObject *filler)
+{
+    attempt a = {
+        .call = call, .try = try_once, .nargs = call->nargs, .flags = form->flags, .events = form->events};
+    Py_ssize_t held = 0;
+    PyObject *result;
+
+    if (call->nargs > MOST_ARGUMENTS)
+        return bine__call_original(call);
+    for (Py_ssize_t i = 0; i < MOST_ARGUMENTS; i++)
+        a.args[i] = i < call->nargs ? call->args[i] : i < form->flags ? filler : NULL;
+    if (call->nargs == 0 || (call->dict != NULL && PyDict_GET_SIZE(call->dict) > 0))
+        a.flags = NO_FLAGS; /* they may be among the keywords */
+    while (held < form->several && held < call->nargs && hold(&a.args[held]))
+        held++;
+    result = go_on(&a);
+    while (held > 0)
+        Py_DECREF(a.args[--held]);
+    return result;
+}
+
+static PyObject *receive(const bine__call *call, const shape *form)
 {
     PyObject *zero = PyLong_FromLong(0);
-    PyObject *result = zero == NULL ? NULL : transfer(call, BINE_READABLE, flags, zero);
+    PyObject *result = zero == NULL ? NULL : transfer(call, form, zero);
 
     Py_XDECREF(zero);
     return result;
@@ -211,13 +238,18 @@ static PyObject *receive(const bine__call *call, Py_ssize_t flags)
 
 static PyObject *socket_recvfrom(const bine__call *call)
 {
-    return receive(call, 1);
+    return receive(call, &(shape){.events = BINE_READABLE, .flags = 1});
 }
 
-/* recvfrom_into, recvmsg, recvmsg_into */
+/* recvfrom_into, recvmsg */
 static PyObject *socket_receive(const bine__call *call)
 {
-    return receive(call, 2);
+    return receive(call, &(shape){.events = BINE_READABLE, .flags = 2});
+}
+
+static PyObject *socket_recvmsg_into(const bine__call *call)
+{
+    return receive(call, &(shape){.events = BINE_READABLE, .flags = 2, .several = 1});
 }
 
 /* ---- addresses ---- */
@@ -239,8 +271,9 @@ static bool is_name(PyObject *host)
 static PyObject *look_up(PyObject *host, int family)
 {
     PyObject *module = PyImport_ImportModule("_socket");
-    PyObject *infos =
-        module == NULL ? NULL : PyObject_CallMethod(module, "getaddrinfo", "OOi", host, Py_None, family);
+    PyObject *infos = module == NULL
+                          ? NULL
+                          : PyObject_CallMethod(module, "getaddrinfo", "OOi", host, Py_None, family);
     PyObject *info = infos == NULL ? NULL : PySequence_GetItem(infos, 0);
     PyObject *address = info == NULL ? NULL : PySequence_GetItem(info, 4);
     PyObject *literal = address == NULL ? NULL : PySequence_GetItem(address, 0);
@@ -310,7 +343,10 @@ static PyObject *socket_sendto(const bine__call *call)
 static PyObject *socket_sendmsg(const bine__call *call)
 {
     PyObject *none = PyTuple_New(0);
-    PyObject *result = none == NULL ? NULL : transfer(call, BINE_WRITABLE, 2, none);
+    PyObject *result = none == NULL
+                           ? NULL
+                           : transfer(call, &(shape){.events = BINE_WRITABLE, .flags = 2, .several = 2},
+                                      none);
 
     Py_XDECREF(none);
     return result;
@@ -318,7 +354,7 @@ static PyObject *socket_sendmsg(const bine__call *call)
 
 static PyObject *socket_sendmsg_afalg(const bine__call *call)
 {
-    return transfer(call, BINE_WRITABLE, NO_FLAGS, NULL);
+    return transfer(call, &(shape){.events = BINE_WRITABLE, .flags = NO_FLAGS}, NULL);
 }
 
 static PyObject *socket_bind(const bine__call *call)
@@ -410,23 +446,33 @@ static PyObject *close_descriptor(const bine__call *call)
 
 /* ---- the list ---- */
 
-#define METHOD(id, name, how, call) \
-    BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." name, how, call)
+#define METHOD(id, name, public, how, call) \
+    BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." public, how, call)
 
-METHOD(standin_accept, "_accept", "readiness", socket_accept);
-METHOD(standin_bind, "bind", "socket.getaddrinfo for a host's name", socket_bind);
-METHOD(standin_close, "close", "nothing: wakes who waits", socket_close);
-METHOD(standin_detach, "detach", "nothing: wakes who waits", socket_close);
-METHOD(standin_recvfrom, "recvfrom", "readiness", socket_recvfrom);
-METHOD(standin_recvfrom_into, "recvfrom_into", "readiness", socket_receive);
-METHOD(standin_recvmsg, "recvmsg", "readiness", socket_receive);
-METHOD(standin_recvmsg_into, "recvmsg_into", "readiness", socket_receive);
-METHOD(standin_sendmsg, "sendmsg", "readiness", socket_sendmsg);
-METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
-METHOD(standin_sendto, "sendto", "readiness", socket_sendto);
-BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "nothing: wakes who waits", close_descriptor);
+METHOD(standin_accept, "_accept", "accept", "readiness", socket_accept);
+METHOD(standin_bind, "bind", "bind", "`socket.getaddrinfo`, for a name", socket_bind);
+METHOD(standin_close, "close", "close", "at once: who waits for it is woken", socket_close);
+METHOD(standin_detach, "detach", "detach", "at once: who waits for it is woken", socket_close);
+METHOD(standin_recvfrom, "recvfrom", "recvfrom", "readiness", socket_recvfrom);
+METHOD(standin_recvfrom_into, "recvfrom_into", "recvfrom_into", "readiness", socket_receive);
+METHOD(standin_recvmsg, "recvmsg", "recvmsg", "readiness", socket_receive);
+METHOD(standin_recvmsg_into, "recvmsg_into", "recvmsg_into", "readiness", socket_recvmsg_into);
+METHOD(standin_sendmsg, "sendmsg", "sendmsg", "readiness", socket_sendmsg);
+METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
+METHOD(standin_sendto, "sendto", "sendto", "readiness", socket_sendto);
+BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "at once: who waits for it is woken",
+              close_descriptor);
 
-bine__standin *const bine__socket_rare_standins[] = {
-    &standin_accept,   &standin_bind,          &standin_close,   &standin_close_fd,     &standin_detach,
-    &standin_recvfrom, &standin_recvfrom_into, &standin_recvmsg, &standin_recvmsg_into, &standin_sendmsg,
-    &standin_sendto,   &standin_sendmsg_afalg, NULL};
+bine__standin *const bine__socket_rare_standins[] = {&standin_accept,
+                                                     &standin_bind,
+                                                     &standin_close,
+                                                     &standin_close_fd,
+                                                     &standin_detach,
+                                                     &standin_recvfrom,
+                                                     &standin_recvfrom_into,
+                                                     &standin_recvmsg,
+                                                     &standin_recvmsg_into,
+                                                     &standin_sendmsg,
+                                                     &standin_sendto,
+                                                     &standin_sendmsg_afalg,
+                                                     NULL};

@@ -1,9 +1,8 @@
-/* echo_client PORT CONNECTIONS SECONDS [SIZE]: sends SIZE bytes (1,024) over each connection to 127.0.0.1, waits
- * for them to come back, and does it again. Prints one line: round trips a second, and how long the fastest,
- * the median, the 99th of a hundred and the slowest took, in us. One thread, one epoll. */
+/* echo_client PORT CONNECTIONS SECONDS: talks to an echo server on this machine over so many connections, each with
+ * one message of 64 bytes under way. Prints one JSON object: requests a second, the time from a request to its answer in
+ * microseconds (the first fifth of the time does not count for these), and all requests. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,30 +10,22 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define KEPT 4000000 /* times of round trips, at most */
+#define SIZE 64
+#define MOST 100000000 /* ns: longer ones count as this */
+#define STEP 1000      /* ns */
 
 typedef struct connection {
     int fd;
-    size_t left; /* bytes that are still to come back */
-    int64_t sent;
+    size_t got;
+    int64_t sent_at;
 } connection;
 
-static char *message;
-static size_t size = 1024;
-static uint32_t *times;
-static size_t count;
-
-static int64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
-}
+static uint32_t histogram[MOST / STEP + 1];
+static uint64_t requests; /* that count */
+static uint64_t all_requests;
 
 static void fail(const char *what)
 {
@@ -42,103 +33,126 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void open_connection(connection *c, int port, int epoll)
+static int64_t now(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    int one = 1;
+    struct timespec t;
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) != 0)
-        fail("connect");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(c->fd, F_SETFL, O_NONBLOCK);
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
-        fail("epoll_ctl");
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* What the socket does not take at once, loopback's buffers being what they are, is an error. */
-static void begin(connection *c)
+static int open_connection(int port)
 {
-    c->sent = now();
-    c->left = size;
-    if (send(c->fd, message, size, MSG_NOSIGNAL) != (ssize_t)size)
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        fail("connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static void ask(connection *c)
+{
+    static const char message[SIZE] = "the quick brown fox jumps over the lazy dog, again and again...";
+
+    c->got = 0;
+    c->sent_at = now();
+    if (send(c->fd, message, SIZE, MSG_NOSIGNAL) != SIZE)
         fail("send");
 }
 
-static void go_on(connection *c)
+static void count(const connection *c, int64_t at)
 {
-    static char buffer[1 << 16];
-    ssize_t got = recv(c->fd, buffer, sizeof buffer, 0);
+    int64_t took = at - c->sent_at;
+
+    histogram[took < MOST ? took / STEP : MOST / STEP]++;
+    requests++;
+}
+
+static void on_ready(connection *c, int64_t begin)
+{
+    char answer[SIZE];
+    ssize_t got = recv(c->fd, answer, SIZE - c->got, MSG_DONTWAIT);
+    int64_t at;
 
     if (got < 0 && errno == EAGAIN)
         return;
     if (got <= 0)
         fail("recv");
-    c->left -= (size_t)got;
-    if (c->left > 0)
+    c->got += (size_t)got;
+    if (c->got < SIZE)
         return;
-    if (count < KEPT)
-        times[count++] = (uint32_t)(now() - c->sent);
-    begin(c);
+    at = now();
+    all_requests++;
+    if (at >= begin)
+        count(c, at);
+    ask(c);
 }
 
-static int by_size(const void *a, const void *b)
+/* Of the requests, this share took no longer: microseconds. */
+static double quantile(double share)
 {
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
+    uint64_t below = 0;
+    size_t i = 0;
 
-    return (x > y) - (x < y);
+    while (i < MOST / STEP && (double)(below += histogram[i]) < share * (double)requests)
+        i++;
+    return (double)(i + 1) * STEP / 1000;
 }
 
-static void run_until(int epoll, int64_t end)
+static void run(int epoll, int64_t begin, int64_t end)
 {
     struct epoll_event events[256];
 
     while (now() < end) {
-        int n = epoll_wait(epoll, events, 256, 100);
+        int ready = epoll_wait(epoll, events, 256, 1000);
 
-        for (int i = 0; i < n; i++)
-            go_on(events[i].data.ptr);
+        if (ready == 0)
+            fail("no answer for a second");
+        for (int i = 0; i < ready; i++)
+            on_ready(events[i].data.ptr, begin);
+    }
+}
+
+static void open_all(int epoll, connection *all, int count, int port)
+{
+    for (int i = 0; i < count; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
+
+        all[i].fd = open_connection(port);
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event) != 0)
+            fail("epoll_ctl");
     }
 }
 
 int main(int argc, char **argv)
 {
-    int epoll = epoll_create1(0);
     struct rlimit files;
-    connection *all;
-    double seconds;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
     int connections;
+    connection *all;
+    int64_t start, length;
 
-    if (argc < 4) {
-        fputs("echo_client PORT CONNECTIONS SECONDS [SIZE]\n", stderr);
+    if (argc != 4)
         return 2;
-    }
-    connections = atoi(argv[2]);
-    seconds = atof(argv[3]);
-    if (argc > 4)
-        size = (size_t)atol(argv[4]);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    message = calloc(1, size);
-    times = malloc(KEPT * sizeof *times);
+    connections = atoi(argv[2]);
     all = calloc((size_t)connections, sizeof *all);
-    if (message == NULL || times == NULL || all == NULL)
-        fail("memory");
+    if (epoll < 0 || all == NULL)
+        fail("start");
+    open_all(epoll, all, connections, atoi(argv[1]));
     for (int i = 0; i < connections; i++)
-        open_connection(&all[i], atoi(argv[1]), epoll);
-    for (int i = 0; i < connections; i++)
-        begin(&all[i]);
-    run_until(epoll, now() + 200000000); /* to warm up */
-    count = 0;
-    run_until(epoll, now() + (int64_t)(seconds * 1e9));
-    qsort(times, count, sizeof *times, by_size);
-    if (count == 0)
-        return 1;
-    printf("%.0f /s  min %.1f  median %.1f  p99 %.1f  max %.1f us\n", (double)count / seconds, times[0] / 1e3,
-           times[count / 2] / 1e3, times[count * 99 / 100] / 1e3, times[count - 1] / 1e3);
+        ask(&all[i]);
+    length = (int64_t)(atof(argv[3]) * 1e9);
+    start = now();
+    run(epoll, start + length / 5, start + length);
+    printf("{\"rate\": %.0f, \"p50\": %.0f, \"p99\": %.0f, \"requests\": %llu}\n",
+           (double)requests / ((double)length * 0.8e-9), quantile(0.5), quantile(0.99),
+           (unsigned long long)all_requests);
     return 0;
 }
