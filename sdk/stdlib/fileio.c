@@ -2,10 +2,13 @@
 #include "stdlib/fileio.h"
 
 #include "python/python.h"
+#include "service/descriptor.h"
 #include "stdlib/buffered.h"
 #include "stdlib/iolayout.h"
+#include "stdlib/path.h"
 #include "stdlib/standin.h"
 #include "stdlib/transfer.h"
+#include "stdlib/typeslot.h"
 
 #include <unistd.h>
 
@@ -173,15 +176,101 @@ static PyObject *fileio_write(const bine__call *call)
     return move_buffer(call, true);
 }
 
+/* ---- closing: on all threads ---- */
+
+static PyObject *fileio_close(const bine__call *call)
+{
+    const bine__fileio *file = (bine__fileio *)call->self;
+
+    if (bine__here != NULL && bine__knows_fileio && file->fd >= 0 && file->closefd)
+        bine__descriptor_closing(bine__here, file->fd);
+    return bine__call_original(call);
+}
+
+/* ---- opening: FileIO() is given an opener of ours ---- */
+
+static int init(PyObject *self, PyObject *args, PyObject *kwargs);
+
+static bine__typeslot init_slot = {"FileIO", "__init__", offsetof(PyTypeObject, tp_init),
+                                   BINE__SLOT_FUNCTION(init), NULL};
+
+/* open_file(name, flags) */
+static PyObject *open_file(PyObject *unused, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *path = NULL;
+    int fd = -1;
+
+    (void)unused;
+    if (nargs == 2 && PyUnicode_FSConverter(args[0], &path))
+        fd = bine__open_file(bine__here, args[0], PyBytes_AS_STRING(path), (int)PyLong_AsLong(args[1]), 0666);
+    Py_XDECREF(path);
+    return fd < 0 ? NULL : PyLong_FromLong(fd);
+}
+
+static PyMethodDef open_file_def = {"open_file", BINE__ENTRY(open_file), METH_FASTCALL, NULL};
+static PyObject *opener;
+
+enum { FILE_PLACE = 0, OPENER_PLACE = 3 };
+
+static PyObject *argument(PyObject *args, PyObject *kwargs, Py_ssize_t place, const char *name)
+{
+    if (place < PyTuple_GET_SIZE(args))
+        return PyTuple_GET_ITEM(args, place);
+    return kwargs == NULL ? NULL : PyDict_GetItemString(kwargs, name);
+}
+
+/* By a name, and nobody else opens it. */
+static bool opens_itself(PyObject *args, PyObject *kwargs)
+{
+    PyObject *file = argument(args, kwargs, FILE_PLACE, "file");
+    PyObject *its_opener = argument(args, kwargs, OPENER_PLACE, "opener");
+
+    return file != NULL && !PyIndex_Check(file) && !PyFloat_Check(file) &&
+           (its_opener == NULL || its_opener == Py_None);
+}
+
+static int init_by_place(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *all = bine__tuple_of(((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args));
+    int status = -1;
+
+    if (all != NULL && PyTuple_SetItem(all, OPENER_PLACE, Py_NewRef(opener)) == 0)
+        status = ((initproc)init_slot.original)(self, all, kwargs);
+    Py_XDECREF(all);
+    return status;
+}
+
+static int init_by_name(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *all = kwargs == NULL ? PyDict_New() : PyDict_Copy(kwargs);
+    int status = -1;
+
+    if (all != NULL && PyDict_SetItemString(all, "opener", opener) == 0)
+        status = ((initproc)init_slot.original)(self, args, all);
+    Py_XDECREF(all);
+    return status;
+}
+
+static int init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    if (!bine__stands_in(bine__here) || opener == NULL || !opens_itself(args, kwargs))
+        return ((initproc)init_slot.original)(self, args, kwargs);
+    if (PyTuple_GET_SIZE(args) > OPENER_PLACE)
+        return init_by_place(self, args, kwargs);
+    return init_by_name(self, args, kwargs);
+}
+
 #define READY_OR_POOL "a descriptor that is ready; a thread for files"
 
 BINE__STANDIN(standin_read, "_io", "FileIO.read", "io.FileIO.read", READY_OR_POOL, fileio_read);
 BINE__STANDIN(standin_readall, "_io", "FileIO.readall", "io.FileIO.readall", READY_OR_POOL, fileio_readall);
 BINE__STANDIN(standin_readinto, "_io", "FileIO.readinto", "io.FileIO.readinto", READY_OR_POOL, fileio_readinto);
 BINE__STANDIN(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
+BINE__STANDIN_EVERYWHERE(standin_close, "_io", "FileIO.close", "io.FileIO.close",
+                         "at once; who waits for the descriptor has EBADF", fileio_close);
 
 bine__standin *const bine__fileio_standins[] = {
-    &standin_read, &standin_readall, &standin_readinto, &standin_write, NULL,
+    &standin_read, &standin_readall, &standin_readinto, &standin_write, &standin_close, NULL,
 };
 
 int bine__fileio_open(void)
@@ -189,18 +278,25 @@ int bine__fileio_open(void)
     PyObject *io = PyImport_ImportModule("_io");
     int status = io == NULL ? -1 : bine__io_layout_check(io);
 
-    if (status == 0)
+    if (status == 0 && opener == NULL)
+        opener = PyCFunction_New(&open_file_def, NULL);
+    if (status == 0 && opener != NULL) {
+        bine__typeslot_fill(&init_slot, io);
         bine__buffered_open(io);
+    }
     Py_XDECREF(io);
-    return status;
+    return PyErr_Occurred() ? -1 : status;
 }
 
 void bine__fileio_close(void)
 {
     PyObject *io = PyImport_ImportModule("_io");
 
-    if (io != NULL)
+    if (io != NULL) {
+        bine__typeslot_restore(&init_slot, io);
         bine__buffered_close(io);
+    }
+    Py_CLEAR(opener);
     PyErr_Clear();
     Py_XDECREF(io);
 }

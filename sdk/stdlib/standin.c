@@ -176,6 +176,8 @@ static bine__standin *const *const lists[] = {
     bine__buffered_standins,
     bine__connect_standins,
     bine__fileio_standins,
+    bine__filelock_standins,
+    bine__filesystem_standins,
     bine__osfile_standins,
     bine__process_standins,
     bine__resolve_standins,

@@ -168,5 +168,7 @@ extern bine__standin *const bine__time_standins[];
 extern bine__standin *const bine__osfile_standins[];
 extern bine__standin *const bine__fileio_standins[];
 extern bine__standin *const bine__buffered_standins[];
+extern bine__standin *const bine__filelock_standins[];
+extern bine__standin *const bine__filesystem_standins[];
 
 #endif

@@ -3,17 +3,16 @@
 #include "python/python.h"
 #include "service/pool.h"
 #include "stdlib/fair.h"
+#include "stdlib/mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* More than this is not copied while the loop waits: some 20 us. */
@@ -24,22 +23,10 @@
 
 /* ---- what it is ---- */
 
-/* Mounts whose files are in memory alone. The kernel (6.8 and newer) gives each mount a number that no
- * other will ever have; older ones do not, and then no mount is known. */
-#define UNIQUE_MOUNT 0x4000U /* STATX_MNT_ID_UNIQUE */
-#define MOUNTS 16
-
-static uint64_t in_memory[MOUNTS];
-
-static bool is_in_memory(uint64_t mount)
-{
-    return mount != 0 && in_memory[mount % MOUNTS] == mount;
-}
-
 static bine__file_kind kind_of_mode(mode_t mode, uint64_t mount)
 {
     if (S_ISREG(mode))
-        return is_in_memory(mount) ? BINE__MEMORY : BINE__FILE;
+        return bine__mount_behind(mount) == BINE__BEHIND_MEMORY ? BINE__MEMORY : BINE__FILE;
     if (S_ISDIR(mode))
         return BINE__MEMORY;
     return S_ISBLK(mode) ? BINE__FILE : BINE__STREAM;
@@ -52,10 +39,10 @@ bine__file_kind bine__file_kind_of(int fd, uint64_t *mount, uint64_t *size)
     *mount = 0;
     if (size != NULL)
         *size = 0;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | UNIQUE_MOUNT, &about) !=
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | BINE__UNIQUE_MOUNT, &about) !=
         0)
         return BINE__FILE;
-    if (about.stx_mask & UNIQUE_MOUNT)
+    if (about.stx_mask & BINE__UNIQUE_MOUNT)
         *mount = about.stx_mnt_id;
     if (size != NULL)
         *size = about.stx_size;
@@ -243,16 +230,9 @@ typedef struct deed {
     size_t most;
     ssize_t moved;
     int error;
-    bool in_memory;
+    bool looks;
+    bine__behind behind;
 } deed;
-
-static bool stands_on_memory(int fd)
-{
-    struct statfs about;
-
-    return fstatfs(fd, &about) == 0 &&
-           ((unsigned long)about.f_type == TMPFS_MAGIC || (unsigned long)about.f_type == RAMFS_MAGIC);
-}
 
 static void run_deed(bine__work *work)
 {
@@ -263,7 +243,8 @@ static void run_deed(bine__work *work)
         d->moved = call_some(d->t, d->most, d->t->flags);
     } while (d->moved < 0 && errno == EINTR);
     d->error = errno;
-    d->in_memory = d->t->kind == BINE__FILE && d->t->mount != 0 && stands_on_memory(d->t->fd);
+    if (d->looks)
+        d->behind = bine__mount_look(d->t->fd);
 }
 
 /* The work is on this stack: it is waited for to its end, so that no byte is read for nobody. */
@@ -271,13 +252,13 @@ static bine__moved by_pool(bine *rt, bine__transfer *t, size_t most)
 {
     deed d = {.work = {.run = run_deed, .what = t->writes ? "a write to a file" : "a read of a file"},
               .t = t,
-              .most = most};
+              .most = most,
+              .looks = t->mount != 0 && bine__mount_behind(t->mount) == BINE__NOT_KNOWN};
     int status = bine__offload(rt, BINE__FILES, &d.work, BINE__NEVER);
 
     if (status != BINE_OK)
         return give_up(rt, t, status);
-    if (d.in_memory)
-        in_memory[t->mount % MOUNTS] = t->mount;
+    bine__mount_remember(t->mount, d.behind);
     if (d.moved < 0)
         return fail(t, d.error);
     t->over = t->at_end = !t->writes && (size_t)d.moved < left(t);
