@@ -50,6 +50,7 @@ struct bine {
     bine__timers on_real;
     bine__timers *real_timers;  /* `on_real`; in deterministic mode `timers` */
     bine__waiters next_frame;   /* who waits for it */
+    bine__waiters signalled;    /* who waits for a signal to Python, see signal.pause() */
     uint64_t frames;            /* that have begun while somebody waited */
     int64_t frame_due;          /* as real_timers go, when the host has no frames of its own */
     struct bine__jobtimes jobs; /* while `timing` */

@@ -55,6 +55,7 @@ static void deliver_interrupt(bine *rt)
 
     if (micro != NULL && micro != rt->current)
         bine__micro_interrupt(micro, BINE__SIGNAL);
+    bine__wake_all(&rt->signalled); /* when that has handled it */
 }
 
 /* Takes in what other threads sent, what descriptors and clocks say. Only enqueues. */

@@ -171,8 +171,9 @@ static void take_away(bine__standin *s)
 
 /* ---- all of them ---- */
 
-static bine__standin *const *const lists[] = {bine__process_standins, bine__resolve_standins,
-                                              bine__time_standins};
+static bine__standin *const *const lists[] = {bine__process_standins, bine__rare_standins,
+                                              bine__resolve_standins, bine__semaphore_standins,
+                                              bine__signal_standins,  bine__time_standins};
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
 {
