@@ -371,6 +371,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
         bine__pool_forked(bine__here);
+        bine__stalls_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);
         bine__here->guest = NULL;
@@ -724,6 +725,7 @@ static void run_out(bine *rt)
  * nobody took; then has all jobs free what they hold. GIL held. */
 static void wind_up(bine *rt)
 {
+    bine__stalls_close(rt);
     bine__pool_close(rt);
     bine__inbox_close(rt->inbox, &rt->ready);
     bine__python_report_failed(rt);

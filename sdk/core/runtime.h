@@ -85,6 +85,7 @@ struct bine {
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
     struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
+    struct bine__stalls *stalls;           /* see python/stall.h; NULL: not wanted */
     int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
 };
 
@@ -203,6 +204,12 @@ bool bine__pool_awaited(const bine *rt);
 /* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,
  * GIL held. */
 void bine__python_forked(void);
+/* While rt->stalls: a turn begins; it has ended. */
+void bine__stalls_turn(bine *rt);
+void bine__stalls_turned(bine *rt);
+/* Nobody looks any more. In the child of a fork: the thread that looks is the parent's. */
+void bine__stalls_close(bine *rt);
+void bine__stalls_forked(bine *rt);
 /* bine_micro_name(). */
 const char *bine__python_name(const bine__micro *micro);
 /* Control has come to rt->current. */

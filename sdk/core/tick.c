@@ -199,6 +199,8 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 
     rt->ticking = true;
     rt->asked = false;
+    if (rt->stalls != NULL)
+        bine__stalls_turn(rt);
     if (rt->guest != NULL)
         bine__guest_turn(rt->guest);
     look_up(rt);
@@ -209,6 +211,8 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
         bine__gil_give(rt);
     }
     rt->ticking = false;
+    if (rt->stalls != NULL)
+        bine__stalls_turned(rt);
     bine__plan(rt);
     return done;
 }
