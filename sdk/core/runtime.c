@@ -382,23 +382,37 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *before_fork(PyObject *unused, PyObject *args)
+{
+    (void)unused;
+    (void)args;
+    if (bine__here != NULL)
+        bine__pool_before_fork(bine__here);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef before_fork_def = {"before_fork", before_fork, METH_NOARGS, NULL};
 static PyMethodDef after_fork_def = {"after_fork", after_fork, METH_NOARGS, NULL};
 
 static int mind_forks(void)
 {
     PyObject *posix = PyImport_ImportModule("posix");
-    PyObject *function = PyCFunction_New(&after_fork_def, NULL);
+    PyObject *before = PyCFunction_New(&before_fork_def, NULL);
+    PyObject *after = PyCFunction_New(&after_fork_def, NULL);
     PyObject *register_it = posix == NULL ? NULL : PyObject_GetAttrString(posix, "register_at_fork");
     PyObject *none_args = PyTuple_New(0);
-    PyObject *kwargs = function == NULL ? NULL : Py_BuildValue("{sO}", "after_in_child", function);
+    PyObject *kwargs = NULL;
     PyObject *none = NULL;
 
+    if (before != NULL && after != NULL)
+        kwargs = Py_BuildValue("{sOsO}", "before", before, "after_in_child", after);
     if (register_it != NULL && none_args != NULL && kwargs != NULL)
         none = PyObject_Call(register_it, none_args, kwargs);
     Py_XDECREF(kwargs);
     Py_XDECREF(none_args);
     Py_XDECREF(register_it);
-    Py_XDECREF(function);
+    Py_XDECREF(before);
+    Py_XDECREF(after);
     Py_XDECREF(posix);
     if (none == NULL) {
         bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError);

@@ -194,6 +194,9 @@ bool bine__descriptors_awaited(const bine *rt);
 /* Ends the pool's threads; those that have something to do are left behind with it. Nothing lives, or runs
  * any more. */
 void bine__pool_close(bine *rt);
+/* Before a fork: threads that have nothing to do end. From 3.12 on CPython warns of forks where there are
+ * any. */
+void bine__pool_before_fork(bine *rt);
 /* In the child of a fork: the threads, and what they had to do, are the parent's. */
 void bine__pool_forked(bine *rt);
 /* Whether anybody waits for a thread of the pool. */
