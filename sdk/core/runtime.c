@@ -239,6 +239,13 @@ static void on_signal_byte(bine_watch *watch, unsigned events)
     bine__ask(rt);
 }
 
+void bine__signals_forget(bine *rt)
+{
+    if (rt->signal_pipe[0] >= 0)
+        on_signal_byte(&rt->signal_watch, BINE_READABLE);
+    atomic_store(&rt->interrupted, false);
+}
+
 /* Where Python's signal handlers write their byte; -1: nowhere. Returns what it was before. */
 static int set_wakeup_fd(int fd)
 {

@@ -172,6 +172,9 @@ void bine__job_ends(bine *rt, const bine__micro *owner);
 void bine__signals_attend(bine *rt);
 void bine__signals_release(bine *rt);
 
+/* Signals that have come so far are not news any more: the caller runs Python's handlers of them now. */
+void bine__signals_forget(bine *rt);
+
 /* Whether it is what Python runs for bine_interrupt(), on a host that handles signals itself. */
 bool bine__is_own_handler(PyObject *handler);
 

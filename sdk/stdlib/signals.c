@@ -123,9 +123,13 @@ static PyObject *pause_waiting(const bine__call *call)
 {
     bine *rt = bine__here;
     bine__describe what = describe_pause;
-    int status = bine__await(rt, &rt->signalled, BINE__NEVER, &what);
+    int status;
 
     (void)call;
+    bine__signals_forget(rt);
+    if (PyErr_CheckSignals() != 0)
+        return NULL;
+    status = bine__await(rt, &rt->signalled, BINE__NEVER, &what);
     if (status != BINE_OK)
         return bine__raise_status(rt, status, NULL);
     if (rt->current->pending != 0 && bine__python_interrupted(rt) != 0)

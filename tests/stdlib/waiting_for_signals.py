@@ -107,6 +107,20 @@ def test_pause_waits_for_a_handler():
     signal.signal(signal.SIGUSR1, before)
 
 
+def test_pause_takes_no_signal_that_came_before():
+    seen = []
+    before = signal.signal(signal.SIGUSR1, lambda *args: seen.append(1))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert seen == [1]
+    micro = bine.spawn(signal.pause)
+    turns()
+    assert not micro.done
+    os.kill(os.getpid(), signal.SIGUSR1)
+    micro.join()
+    assert seen == [1, 1]
+    signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_pause_can_be_cancelled():
     micro = bine.spawn(signal.pause)
     turns()
