@@ -129,7 +129,6 @@ static void *serve(void *arg)
     lane *l = self->of;
     struct bine__pool *pool = l->pool;
 
-    pthread_setname_np(pthread_self(), l->kind->thread_name);
     pthread_mutex_lock(&pool->lock);
     while (await_work(l)) {
         bine__work *work = pop(l);
@@ -161,6 +160,8 @@ static int create_thread(thread *t)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the host's signals are for its own threads */
     status = pthread_create(&t->id, &attr, serve, t);
+    if (status == 0)
+        pthread_setname_np(t->id, t->of->kind->thread_name);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     return status;
