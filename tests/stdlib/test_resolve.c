@@ -18,7 +18,7 @@ enum { NAMES = 16 };
 static sem_t hole;    /* lets one out */
 static sem_t arrived; /* one for each inside */
 static atomic_int lookups;
-static pthread_t last_by;
+static _Atomic pthread_t last_by;
 
 typedef int (*getaddrinfo_function)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
