@@ -187,20 +187,34 @@ static bool goes_straight(const stream *s)
            get(s, names.empty_waiter) == Py_None && buffer != NULL && PyObject_Size(buffer) == 0;
 }
 
-/* Sends bytes; how many, or 0 when that is for asyncio's own method to find out. */
+/* Sends what is there at once. How many bytes that took; 0 also when it has to wait; -1 with errno. A broken
+ * connection is an error and no SIGPIPE, which ends hosts. */
 static ssize_t send_now(const stream *s, PyObject *data)
 {
     Py_buffer view;
     ssize_t count = 0;
 
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) {
-        PyErr_Clear();
+        PyErr_Clear(); /* asyncio's own method says what is wrong */
         return 0;
     }
     if (view.len > 0)
         count = send(s->fd, view.buf, (size_t)view.len, MSG_NOSIGNAL);
     PyBuffer_Release(&view);
-    return count < 0 ? 0 : count;
+    return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : count;
+}
+
+static bool is_all(PyObject *data, ssize_t sent)
+{
+    Py_ssize_t size;
+
+    if (PyBytes_CheckExact(data))
+        size = PyBytes_GET_SIZE(data);
+    else if (PyByteArray_CheckExact(data))
+        size = PyByteArray_GET_SIZE(data);
+    else
+        size = PyMemoryView_GET_BUFFER(data)->len;
+    return sent > 0 && sent == size;
 }
 
 static PyObject *write_rest(const stream *s, PyObject *data, ssize_t sent)
@@ -234,13 +248,10 @@ static PyObject *stream_write(stream *s, PyObject *data)
         return PyObject_CallMethodOneArg(s->transport, names.write_slowly, data);
     }
     sent = send_now(s, data);
-    if (PyBytes_CheckExact(data) && sent == PyBytes_GET_SIZE(data) && sent > 0)
-        Py_RETURN_NONE;
-    if (PyByteArray_CheckExact(data) && sent == PyByteArray_GET_SIZE(data) && sent > 0)
-        Py_RETURN_NONE;
-    if (PyMemoryView_Check(data) && sent == PyMemoryView_GET_BUFFER(data)->len && sent > 0)
-        Py_RETURN_NONE;
-    return write_rest(s, data, sent);
+    if (sent >= 0)
+        return is_all(data, sent) ? Py_NewRef(Py_None) : write_rest(s, data, sent);
+    PyErr_SetFromErrno(PyExc_OSError);
+    return fail(s, "Fatal write error on socket transport");
 }
 
 /* ---- the object ---- */
