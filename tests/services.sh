@@ -54,11 +54,17 @@ print(*(server.getsockname()[1] for server in held))
 PYTHON
 }
 
+# The signal that ends a server without a farewell: what it has stored is thrown away. PostgreSQL has others to end,
+# and memory to give back.
+ends_by() {
+    [ "$1" = postgresql ] && echo QUIT || echo KILL
+}
+
 # run NAME COMMAND...: starts a server, as the user, who has nothing of our environment. It dies with us.
 run() {
     local name=$1
     shift
-    "${as_user[@]}" "$@" </dev/null >"$work/$name.log" 2>&1 &
+    setpriv --pdeathsig "$(ends_by "$name")" "${as_user[@]}" "$@" </dev/null >"$work/$name.log" 2>&1 &
     servers[$!]=$name
 }
 
@@ -84,22 +90,23 @@ start_redis() {
 }
 
 make_postgresql() {
-    "${as_user[@]}" "$(postgresql initdb)" -D "$1" -A trust -U bine --no-locale -E UTF8 --no-sync --wal-segsize=1
+    setpriv "${as_user[@]}" "$(postgresql initdb)" -D "$1" -A trust -U bine --no-locale -E UTF8 --no-sync --wal-segsize=1
 }
 
 start_postgresql() {
     empty_database postgresql
     run postgresql "$(postgresql postgres)" -D "$work/postgresql" -p "$postgresql_port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories="$work" -c fsync=off -c max_connections=500 -c max_wal_size=8MB
+        -c unix_socket_directories="$work" -c fsync=off -c max_connections=500 -c max_wal_size=8MB \
+        -c dynamic_shared_memory_type=mmap
 }
 
 make_mariadb() {
     local tables=/usr/share/mysql/mysql_system_tables
-    "${as_user[@]}" mkdir "$1"
+    setpriv "${as_user[@]}" mkdir "$1"
     { # as mariadb-install-db does, which wants more packages
         printf '%s;\n' 'CREATE DATABASE mysql' 'USE mysql' 'SET @auth_root_socket=NULL'
         cat "$tables.sql" "${tables}_data.sql"
-    } | "${as_user[@]}" mariadbd --no-defaults --bootstrap --datadir="$1" --innodb-log-file-size=4M
+    } | setpriv "${as_user[@]}" mariadbd --no-defaults --bootstrap --datadir="$1" --innodb-log-file-size=4M
 }
 
 start_mariadb() {
@@ -221,16 +228,10 @@ said() {
 end_servers() {
     local pid
     for pid in "${!servers[@]}"; do
-        if [ "${servers[$pid]}" = postgresql ]; then # which would wait for its clients
-            kill -INT "$pid" 2>/dev/null || true
-        else
-            kill -TERM "$pid" 2>/dev/null || true
-        fi
+        kill -"$(ends_by "${servers[$pid]}")" "$pid" 2>/dev/null || true
     done
     (setpriv --pdeathsig KILL sleep 10 && kill -KILL "${!servers[@]}") >/dev/null 2>&1 &
-    for pid in "${!servers[@]}"; do
-        wait "$pid" 2>/dev/null || true
-    done
+    wait "${!servers[@]}" 2>/dev/null || true
     kill $! 2>/dev/null || true
     rm -rf "$work" "$folder/services"
 }
@@ -255,10 +256,10 @@ serve() {
     local watched=$2 ended
     declare -gA servers=()
     user=$(id -un)
-    as_user=(setpriv --pdeathsig KILL)
+    as_user=()
     if [ "$user" = root ]; then
         user=postgres
-        as_user+=(--reuid "$user" --regid "$user" --clear-groups)
+        as_user=(--reuid "$user" --regid "$user" --clear-groups)
     fi
     work=$(mktemp -d /tmp/bine-services-XXXXXX)
     trap end_servers EXIT

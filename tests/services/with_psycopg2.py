@@ -58,7 +58,7 @@ def test_transactions_of_all():
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("insert into crowd values (%s, 'taken back')", (crowd.COUNT + i,))
-                cursor.execute("insert into crowd values (0, 'there already')")
+                cursor.execute("insert into crowd values (%s, 'there already')", (i,))
         except psycopg2.errors.UniqueViolation:
             pass
         else:

@@ -91,7 +91,7 @@ def test_an_unknown_certificate_is_refused():
             except requests.exceptions.SSLError:
                 return True
         return False
-    assert all(crowd.crowd(work, 20))
+    assert all(crowd.crowd(work, 5))
 
 
 def test_what_is_not_there():
