@@ -172,7 +172,6 @@ static void take_away(bine__standin *s)
 
 /* ---- all of them ---- */
 
-<<<<<<< HEAD
 static bine__standin *const *const lists[] = {
     bine__buffered_standins,
     bine__connect_standins,
@@ -181,19 +180,17 @@ static bine__standin *const *const lists[] = {
     bine__filesystem_standins,
     bine__osfile_standins,
     bine__process_standins,
+    bine__rare_standins,
     bine__resolve_standins,
     bine__select_standins,
+    bine__semaphore_standins,
     bine__sendfile_standins,
+    bine__signal_standins,
     bine__socket_rare_standins,
     bine__socket_standins,
     bine__ssl_standins,
     bine__time_standins,
 };
-=======
-static bine__standin *const *const lists[] = {bine__process_standins, bine__rare_standins,
-                                              bine__resolve_standins, bine__semaphore_standins,
-                                              bine__signal_standins,  bine__time_standins};
->>>>>>> 52a09ce10afbffe6b0b477936eda7d992de813b0
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
 {
