@@ -143,12 +143,15 @@ void bine__pollset_ring(bine__pollset *set)
         (void)eventfd_write(set->bell, 1); /* has somebody closed it, the next turn finds that out */
 }
 
+/* Emptied first: were it to be rung between the two, its count would be taken and `rung` would stay, and
+ * nobody would ever be heard again. Who rings before the exchange, and so does not add to the count, has said
+ * what for by then; the turn that follows looks at that. */
 static void silence(bine__pollset *set)
 {
     eventfd_t count;
 
-    atomic_store(&set->rung, false); /* first: who rings from now on is heard */
     (void)eventfd_read(set->bell, &count);
+    (void)atomic_exchange(&set->rung, false);
 }
 
 /* Those that go on are armed anew; if that fails, its number has been closed, and they see to it when they

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -294,5 +295,33 @@ TEST(a_bell_that_another_thread_may_be_ringing_stays)
     bine__pollset_ring(&set);
     CHECK_EQ(eventfd_read(bell, &count), 0);
     close(bell);
+    bine__pollset_deinit(&set);
+}
+
+static bine__pollset *amidst; /* is rung just before the count is taken, as another thread may do */
+
+int __real_eventfd_read(int fd, eventfd_t *count);
+int __wrap_eventfd_read(int fd, eventfd_t *count);
+
+int __wrap_eventfd_read(int fd, eventfd_t *count)
+{
+    if (amidst != NULL)
+        bine__pollset_ring(amidst);
+    return __real_eventfd_read(fd, count);
+}
+
+TEST(who_rings_while_the_bell_is_silenced_is_not_the_last_to_be_heard)
+{
+    bine__pollset set;
+    struct pollfd readable = {.events = POLLIN};
+
+    CHECK_EQ(bine__pollset_init(&set), 0);
+    bine__pollset_ring(&set);
+    amidst = &set;
+    CHECK(bine__pollset_tell(&set));
+    amidst = NULL;
+    bine__pollset_ring(&set);
+    readable.fd = set.fd;
+    CHECK_EQ(poll(&readable, 1, 0), 1);
     bine__pollset_deinit(&set);
 }
