@@ -319,6 +319,22 @@ def test_one_that_does_not_block_does_not_wait():
             server.accept()
 
 
+def test_one_whose_descriptor_does_not_block_does_not_wait():
+    with pair() as (a, b):
+        os.set_blocking(a.fileno(), False)
+        for call in (lambda: a.recv(1), lambda: a.recvmsg(1), lambda: a.sendall(BIG)):
+            with raises(BlockingIOError):
+                call()
+        assert a.gettimeout() is None and not os.get_blocking(a.fileno())
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as s:
+        os.set_blocking(server.fileno(), False)
+        os.set_blocking(s.fileno(), False)
+        with raises(BlockingIOError):
+            server.accept()
+        with raises(BlockingIOError):
+            s.connect(server.getsockname())
+
+
 def test_what_is_there_comes_before_a_timeout():
     with pair() as (a, b):
         a.settimeout(1e-9)
