@@ -221,6 +221,24 @@ def test_two_that_send_all_do_not_mix_their_bytes():
         assert read_all(b, 3_000_000) == EMPTY.join(words)
 
 
+def test_in_the_child_of_a_fork_nobody_else_sends():
+    with pair() as (a, b):
+        micro = bine.spawn(a.sendall, BIG)
+        bine.pause()
+        child = os.fork()
+        if child == 0:
+            a.settimeout(0.01)
+            try:
+                a.sendall(BIG)
+            except TimeoutError:
+                os._exit(17)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 17
+        read_all(b, len(BIG))
+        micro.join()
+
+
 def test_one_reads_while_another_writes():
     with pair() as (a, b):
         reads = bine.spawn(read_all, a, 3)
