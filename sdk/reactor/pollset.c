@@ -159,14 +159,13 @@ static void tell_one(bine__pollset *set, const struct epoll_event *event)
         (void)arm(set, (int)fd, polled->watch->events);
 }
 
-int bine__pollset_tell(bine__pollset *set)
+void bine__pollset_tell(bine__pollset *set)
 {
     struct epoll_event events[BATCH];
     int count = epoll_wait(set->fd, events, BATCH, 0);
 
     for (int i = 0; i < count; i++)
         tell_one(set, &events[i]);
-    return count;
 }
 
 /* The kernel knows that bell in that set. */

@@ -36,8 +36,8 @@ int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events);
 /* The set is readable: now, or until it was told. Thread: any, and in a signal handler. */
 void bine__pollset_ring(bine__pollset *set);
 
-/* Tells those that are ready, without waiting. Returns how many there were; negative: the set is lost. */
-int bine__pollset_tell(bine__pollset *set);
+/* Tells those that are ready, without waiting. */
+void bine__pollset_tell(bine__pollset *set);
 
 /* False: it, or the bell, has been closed by somebody; the numbers are perhaps other files' by now. */
 bool bine__pollset_intact(const bine__pollset *set);

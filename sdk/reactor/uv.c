@@ -1,6 +1,5 @@
 /* The reactor on libuv, on a loop of the runtime's own or on the host's: the only file that makes uv_
  * calls for the loop. */
-#include "core/clock.h"
 #include "reactor/pollset.h"
 
 #include <errno.h>
@@ -11,9 +10,6 @@
 
 /* How long a turn is put off when no loop is to be had, before that is tried again. */
 #define RETRY_MS 10
-/* How long a wait begins with looking, and after how many waits it does so again, at the most. */
-#define LOOK_NS 50000
-#define MOST_REST 1023
 
 /* On the host's loop it is more: `check` takes the turns, after libuv has seen to descriptors and not amidst;
  * `idle` keeps the loop from waiting while a turn is wanted at once. None of them keeps the loop alive, but
@@ -27,10 +23,6 @@ typedef struct uv_reactor {
 
     /* On a loop of its own: */
     bool polled; /* the host polls its descriptor */
-    struct {
-        unsigned in_vain; /* how often in a row, doubled each time */
-        unsigned rest;    /* waits without */
-    } looks;              /* before a wait */
 
     /* On the host's: */
     uv_check_t check;
@@ -184,29 +176,6 @@ static void end_wait(uv_timer_t *timer)
     uv_stop(timer->loop);
 }
 
-/* Looks for a short while before it sleeps: two that talk to each other over a socket spare themselves the
- * processor's way to sleep and back. Each time that was in vain, as many times more as before it does not.
- * Whether something was there, or the time is over. */
-static bool look_for_a_while(uv_reactor *r, int64_t timeout_ns)
-{
-    int64_t now = bine__monotonic(NULL);
-    int64_t end = now + (timeout_ns >= 0 && timeout_ns < LOOK_NS ? timeout_ns : LOOK_NS);
-
-    if (r->looks.rest > 0) {
-        r->looks.rest--;
-        return false;
-    }
-    for (; now < end; now = bine__monotonic(NULL)) {
-        if (bine__pollset_tell(&r->set) > 0) {
-            r->looks.in_vain = 0;
-            return true;
-        }
-    }
-    r->looks.in_vain = r->looks.in_vain < MOST_REST ? 2 * r->looks.in_vain + 1 : MOST_REST;
-    r->looks.rest = r->looks.in_vain;
-    return timeout_ns >= 0 && timeout_ns < LOOK_NS;
-}
-
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
     uv_reactor *r = (uv_reactor *)reactor;
@@ -217,8 +186,6 @@ static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
         bine__pollset_tell(&r->set);
         return;
     }
-    if (look_for_a_while(r, timeout_ns))
-        return;
     if (timeout_ns > 0)
         set_timer(r, end_wait, timeout_ns);
     uv_run(r->loop, UV_RUN_ONCE);
