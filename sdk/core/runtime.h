@@ -208,6 +208,11 @@ void bine__pool_forked(bine *rt);
 /* Whether anybody waits for a thread of the pool. */
 bool bine__pool_awaited(const bine *rt);
 
+/* sdk/stdlib: */
+
+/* In the child of a fork, which has the running micro-thread alone: what others were about is over. */
+void bine__stdlib_forked(bine *rt);
+
 /* sdk/python: */
 
 /* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,

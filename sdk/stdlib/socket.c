@@ -7,6 +7,7 @@
 #include "stdlib/use.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 /* Up to this, what is received comes into a buffer for all first: who waits has none of his own. */
@@ -24,6 +25,16 @@ int bine__socket_ask(PyTypeObject *type, PyObject *socket, bine__look *out)
     Py_XDECREF(seconds);
     Py_XDECREF(fd);
     return PyErr_Occurred() ? -1 : 0;
+}
+
+bool bine__socket_waits(const bine__look *look)
+{
+    int flags;
+
+    if (look->timeout_ns >= 0)
+        return look->timeout_ns > 0;
+    flags = fcntl(look->fd, F_GETFL);
+    return flags < 0 || (flags & O_NONBLOCK) == 0;
 }
 
 /* ---- arguments ---- */
@@ -110,8 +121,12 @@ static bool waits(task *t, int fd, unsigned events, int *status)
 
     if (errno == EINTR)
         return true;
-    if (errno != EAGAIN || bine__socket_look(t->type, t->socket, &look) != 0 || look.timeout_ns == 0)
+    if (errno != EAGAIN || bine__socket_look(t->type, t->socket, &look) != 0)
         return false;
+    if (!bine__socket_waits(&look)) {
+        errno = EAGAIN;
+        return false;
+    }
     *status = bine__limit_wait(bine__here, &t->limit, fd, events);
     return *status == BINE_OK;
 }

@@ -35,6 +35,10 @@ static inline int bine__socket_look(PyTypeObject *type, PyObject *socket, bine__
     return 0;
 }
 
+/* Whether a call on it may wait. Somebody may have set O_NONBLOCK behind its back: then CPython's own does
+ * not. */
+bool bine__socket_waits(const bine__look *look);
+
 /* CPython's own, with these arguments and without waiting: what would have to wait raises BlockingIOError, or
  * is an errno of connect_ex(). `look` is what the socket says now. */
 PyObject *bine__socket_try(const bine__call *call, const bine__look *look, PyObject *const *args,

@@ -6,104 +6,14 @@
 #include "service/descriptor.h"
 #include "stdlib/fair.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* How long accept() stays away before it says that there are no descriptors to be had: whoever tries again
  * and again is to leave time to those that could close some. */
 #define NO_ROOM_NS 10000000
-
-/* ---- a call that does not wait ---- */
-
-/* Another object for the same socket (new), which does not block: so that nobody else finds the real one in
- * that state. */
-static PyObject *double_of(PyTypeObject *type, PyObject *socket)
-{
-    bine__socket_object *made = (bine__socket_object *)(void *)type->tp_alloc(type, 0);
-    size_t from = offsetof(bine__socket_object, fd);
-
-    if (made == NULL)
-        return NULL;
-    memcpy((char *)made + from, (char *)socket + from, (size_t)type->tp_basicsize - from);
-    made->timeout_ns = 0;
-    return (PyObject *)made;
-}
-
-/* The descriptor is not its own. */
-static void drop_double(PyObject *made)
-{
-    ((bine__socket_object *)made)->fd = -1;
-    Py_DECREF(made);
-}
-
-static PyObject *try_double(const bine__call *call, PyObject *const *args, Py_ssize_t nargs)
-{
-    PyObject *made = double_of(bine__socket_type(call->standin), call->self);
-    bine__call other = *call;
-    PyObject *result;
-
-    if (made == NULL)
-        return NULL;
-    other.self = made;
-    result = bine__call_original_with(&other, args, nargs);
-    drop_double(made);
-    return result;
-}
-
-/* 0, or -1 with an exception. */
-static int set_timeout(PyTypeObject *type, PyObject *socket, int64_t ns)
-{
-    PyObject *seconds = ns < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)ns / 1e9);
-    PyObject *none = seconds == NULL
-                         ? NULL
-                         : PyObject_CallMethod((PyObject *)type, "settimeout", "OO", socket, seconds);
-
-    Py_XDECREF(seconds);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
-}
-
-/* By public calls alone. */
-static PyObject *try_set(const bine__call *call, const bine__look *look, PyObject *const *args,
-                         Py_ssize_t nargs)
-{
-    PyTypeObject *type = bine__socket_type(call->standin);
-    PyObject *result;
-    PyObject *exception;
-
-    if (set_timeout(type, call->self, 0) != 0)
-        return NULL;
-    result = bine__call_original_with(call, args, nargs);
-    exception = result == NULL ? bine__take_exception() : NULL;
-    if (set_timeout(type, call->self, look->timeout_ns) != 0)
-        PyErr_Clear();
-    if (exception != NULL)
-        bine__raise(exception);
-    return result;
-}
-
-PyObject *bine__socket_try(const bine__call *call, const bine__look *look, PyObject *const *args,
-                           Py_ssize_t nargs)
-{
-    PyTypeObject *type = bine__socket_type(call->standin);
-    PyObject *result;
-    int flags;
-
-    if (!bine__knows_sockets(type))
-        return try_set(call, look, args, nargs);
-    if (look->timeout_ns > 0) /* CPython has set O_NONBLOCK by itself */
-        return try_double(call, args, nargs);
-    flags = fcntl(look->fd, F_GETFL);
-    fcntl(look->fd, F_SETFL, flags | O_NONBLOCK);
-    result = try_double(call, args, nargs);
-    fcntl(look->fd, F_SETFL, flags);
-    return result;
-}
 
 /* ---- a method that tries, waits, tries again ---- */
 
@@ -176,7 +86,7 @@ static PyObject *go_on(attempt *a)
     do {
         if (bine__socket_look(type, a->call->self, &a->look) != 0)
             return NULL;
-        if (a->look.timeout_ns == 0)
+        if (!bine__socket_waits(&a->look))
             return bine__call_original(a->call);
         if (!a->limit.begun)
             a->limit.ns = a->look.timeout_ns;
@@ -250,70 +160,6 @@ static PyObject *socket_receive(const bine__call *call)
 static PyObject *socket_recvmsg_into(const bine__call *call)
 {
     return receive(call, &(shape){.events = BINE_READABLE, .flags = 2, .several = 1});
-}
-
-/* ---- addresses ---- */
-
-/* Whether looking `host` up would be asking somebody. */
-static bool is_name(PyObject *host)
-{
-    unsigned char address[sizeof(struct in6_addr)];
-    const char *text = PyUnicode_Check(host) ? PyUnicode_AsUTF8(host) : NULL;
-
-    if (text == NULL || *text == '\0' || strcmp(text, "<broadcast>") == 0) {
-        PyErr_Clear();
-        return false;
-    }
-    return inet_pton(AF_INET, text, address) != 1 && inet_pton(AF_INET6, text, address) != 1;
-}
-
-/* The first address of a host (new), as CPython has it. */
-static PyObject *look_up(PyObject *host, int family)
-{
-    PyObject *module = PyImport_ImportModule("_socket");
-    PyObject *infos = module == NULL
-                          ? NULL
-                          : PyObject_CallMethod(module, "getaddrinfo", "OOi", host, Py_None, family);
-    PyObject *info = infos == NULL ? NULL : PySequence_GetItem(infos, 0);
-    PyObject *address = info == NULL ? NULL : PySequence_GetItem(info, 4);
-    PyObject *literal = address == NULL ? NULL : PySequence_GetItem(address, 0);
-
-    Py_XDECREF(address);
-    Py_XDECREF(info);
-    Py_XDECREF(infos);
-    Py_XDECREF(module);
-    return literal;
-}
-
-/* AF_INET or AF_INET6 when `address` is one with a name; else 0. */
-static int family_of_name(PyObject *socket, PyObject *address)
-{
-    PyObject *family;
-    long number;
-
-    if (!PyTuple_Check(address) || PyTuple_GET_SIZE(address) < 2 || !is_name(PyTuple_GET_ITEM(address, 0)))
-        return 0;
-    family = PyObject_GetAttrString(socket, "family");
-    number = family == NULL ? 0 : PyLong_AsLong(family);
-    Py_XDECREF(family);
-    PyErr_Clear();
-    return number == AF_INET || number == AF_INET6 ? (int)number : 0;
-}
-
-PyObject *bine__socket_address(PyObject *socket, PyObject *address)
-{
-    int family = family_of_name(socket, address);
-    PyObject *literal;
-    PyObject *result;
-
-    if (family == 0)
-        return Py_NewRef(address);
-    literal = look_up(PyTuple_GET_ITEM(address, 0), family);
-    result = literal == NULL ? NULL : PySequence_List(address);
-    if (result != NULL && PyList_SetItem(result, 0, Py_NewRef(literal)) == 0)
-        Py_SETREF(result, PyList_AsTuple(result));
-    Py_XDECREF(literal);
-    return result;
 }
 
 /* sendto(data, [flags,] address) */

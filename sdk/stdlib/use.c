@@ -18,11 +18,10 @@ static bine__use **bucket_of(bine__purpose purpose)
     return &buckets[((uintptr_t)purpose.thing / 16 + (uintptr_t)purpose.end) % BUCKETS];
 }
 
-/* What the caller uses himself is not in his way: a signal handler runs in the midst of it. In the child of a
- * fork, the uses of other micro-threads are over. */
+/* What the caller uses himself is not in his way: a signal handler runs in the midst of it. */
 static bool is_in_the_way(const bine__use *use, bine__purpose purpose)
 {
-    return use->purpose.thing == purpose.thing && use->purpose.end == purpose.end && !use->user->left &&
+    return use->purpose.thing == purpose.thing && use->purpose.end == purpose.end &&
            use->user != bine__here->current;
 }
 
@@ -55,6 +54,23 @@ void bine__use_end(bine__use *use)
     *link = use->next;
     bine__uses--;
     bine__wake_all(&use->waiters);
+}
+
+/* Those that wait for one of the others' have ended too. */
+void bine__stdlib_forked(bine *rt)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        bine__use **link = &buckets[i];
+
+        while (*link != NULL) {
+            if ((*link)->user == rt->current) {
+                link = &(*link)->next;
+                continue;
+            }
+            *link = (*link)->next;
+            bine__uses--;
+        }
+    }
 }
 
 /* ---- waiting ---- */

@@ -1,6 +1,7 @@
-/* echo_client PORT CONNECTIONS SECONDS: talks to an echo server on this machine over so many connections, each with
- * one message of 64 bytes under way. Prints one JSON object: requests a second, the time from a request to its answer in
- * microseconds (the first fifth of the time does not count for these), and all requests. */
+/* echo_client PORT CONNECTIONS SECONDS: talks to an echo server on this machine over so many connections,
+ * each with one message of 64 bytes under way. Prints one JSON object: requests a second, the time from a
+ * request to its answer in microseconds (the first fifth of the time does not count for these), and all
+ * requests. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>

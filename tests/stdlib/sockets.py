@@ -221,6 +221,24 @@ def test_two_that_send_all_do_not_mix_their_bytes():
         assert read_all(b, 3_000_000) == EMPTY.join(words)
 
 
+def test_in_the_child_of_a_fork_nobody_else_sends():
+    with pair() as (a, b):
+        micro = bine.spawn(a.sendall, BIG)
+        bine.pause()
+        child = os.fork()
+        if child == 0:
+            a.settimeout(0.01)
+            try:
+                a.sendall(BIG)
+            except TimeoutError:
+                os._exit(17)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 17
+        read_all(b, len(BIG))
+        micro.join()
+
+
 def test_one_reads_while_another_writes():
     with pair() as (a, b):
         reads = bine.spawn(read_all, a, 3)
@@ -317,6 +335,22 @@ def test_one_that_does_not_block_does_not_wait():
         server.setblocking(False)
         with raises(BlockingIOError):
             server.accept()
+
+
+def test_one_whose_descriptor_does_not_block_does_not_wait():
+    with pair() as (a, b):
+        os.set_blocking(a.fileno(), False)
+        for call in (lambda: a.recv(1), lambda: a.recvmsg(1), lambda: a.sendall(BIG)):
+            with raises(BlockingIOError):
+                call()
+        assert a.gettimeout() is None and not os.get_blocking(a.fileno())
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as s:
+        os.set_blocking(server.fileno(), False)
+        os.set_blocking(s.fileno(), False)
+        with raises(BlockingIOError):
+            server.accept()
+        with raises(BlockingIOError):
+            s.connect(server.getsockname())
 
 
 def test_what_is_there_comes_before_a_timeout():
