@@ -291,7 +291,7 @@ static bine__moved without_nowait(bine *rt, bine__transfer *t)
         return PyErr_CheckSignals() == 0 ? BINE__MOVED : BINE__RAISED;
     if (moved < 0)
         return errno == EAGAIN ? would_wait(t) : fail(t, errno);
-    t->at_end = !t->writes && t->kind != BINE__STREAM && (size_t)moved < left(t);
+    t->at_end = !t->writes && (moved == 0 || (t->kind != BINE__STREAM && (size_t)moved < left(t)));
     t->over = !t->writes;
     advance(t, (size_t)moved);
     return BINE__MOVED;
