@@ -174,6 +174,7 @@ static void take_away(bine__standin *s)
 
 static bine__standin *const *const lists[] = {
     bine__buffered_standins, bine__fileio_standins,  bine__filelock_standins, bine__filesystem_standins,
+    bine__input_standins,
     bine__osfile_standins,
     bine__process_standins,  bine__resolve_standins, bine__time_standins,
 };
