@@ -170,8 +170,10 @@ static bine__moved would_wait(bine__transfer *t)
 static bine__moved give_up(bine *rt, bine__transfer *t, int status)
 {
     t->over = true;
-    if (t->done > 0)
+    if (t->done > 0) {
+        bine__raise_thrown_soon();
         return BINE__MOVED;
+    }
     bine__raise_status(rt, status, NULL);
     return BINE__RAISED;
 }
