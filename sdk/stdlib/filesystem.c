@@ -1,10 +1,11 @@
 /* Module os: files by their names, and what is done to them as a whole. */
-#include "stdlib/standin.h"
+#include "stdlib/filesystem.h"
 
 #include "python/python.h"
 #include "service/descriptor.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
+#include "stdlib/standin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -439,3 +440,34 @@ bine__standin *const bine__filesystem_standins[] = {
     &standin_symlink,    &standin_sync,        &standin_truncate,   &standin_unlink,
     &standin_utime,      NULL,
 };
+
+static int rehash(PyObject *set)
+{
+    PyObject *items = PySequence_List(set);
+    PyObject *none = NULL;
+
+    if (items != NULL && PySet_Clear(set) == 0)
+        none = PyObject_CallMethod(set, "update", "O", items);
+    Py_XDECREF(none);
+    Py_XDECREF(items);
+    return none == NULL ? -1 : 0;
+}
+
+int bine__filesystem_rehash(void)
+{
+    static const char *const names[] = {"supports_dir_fd", "supports_effective_ids", "supports_fd",
+                                        "supports_follow_symlinks"};
+    PyObject *os = bine__imported("os");
+    int status = os == NULL && PyErr_Occurred() ? -1 : 0;
+
+    for (size_t i = 0; os != NULL && status == 0 && i < sizeof names / sizeof *names; i++) {
+        PyObject *set = PyObject_GetAttrString(os, names[i]);
+
+        if (set != NULL && PySet_CheckExact(set))
+            status = rehash(set);
+        else
+            PyErr_Clear();
+        Py_XDECREF(set);
+    }
+    return status;
+}

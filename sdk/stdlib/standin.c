@@ -3,6 +3,7 @@
 #include "python/library.h"
 #include "python/python.h"
 #include "stdlib/fileio.h"
+#include "stdlib/filesystem.h"
 
 #include <string.h>
 
@@ -261,6 +262,8 @@ int bine__standins_open(bine *rt)
     }
     if (each != NULL && status == 0)
         status = wish_for_subprocess();
+    if (each != NULL && status == 0)
+        status = bine__filesystem_rehash();
     Py_XDECREF(each);
     Py_XDECREF(names);
     return PyErr_Occurred() ? -1 : status;
@@ -275,6 +278,8 @@ void bine__standins_close(void)
         in_place = s->next;
         take_away(s);
     }
+    if (bine__filesystem_rehash() != 0)
+        PyErr_Clear();
 }
 
 /* ---- what there is ---- */

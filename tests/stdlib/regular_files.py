@@ -336,6 +336,13 @@ def test_names_are_handled_as_ever():
         os.unlink(two)
 
 
+def test_what_os_can_do_is_known_as_ever():
+    assert {os.stat, os.open, os.unlink} <= os.supports_dir_fd
+    assert os.listdir in os.supports_fd and os.utime in os.supports_follow_symlinks
+    assert os.access in os.supports_effective_ids
+    assert len(os.supports_dir_fd) == len(set(os.supports_dir_fd))
+
+
 def test_a_fifo_waits_for_its_other_end():
     with folder() as where:
         path = os.path.join(where, "fifo")
