@@ -56,8 +56,8 @@ struct bine {
     struct bine__jobtimes jobs; /* while `timing` */
     bine__reactor *reactor;
     struct bine__guest *guest; /* NULL: no guest mode */
-    bool asked;                /* the host knows already that a turn is wanted */
     bine__inbox *inbox;
+    bool asked;              /* the host knows already that a turn is wanted */
     atomic_bool over;        /* it is closed */
     atomic_bool interrupted; /* a signal wants the interpreter's attention */
 
@@ -82,11 +82,11 @@ struct bine {
     int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
     ino_t signal_inode;          /* of it */
     bool descriptors_lost;       /* and not to be had again yet */
+    int foreign_wakeup;          /* a script's own, while ours stands in for it; -1: none */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
     struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
     struct bine__stalls *stalls;           /* see python/stall.h; NULL: not wanted */
-    int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
