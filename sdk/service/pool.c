@@ -48,6 +48,7 @@ struct bine__pool {
     bine *rt;
     pthread_mutex_t lock; /* for what is below, and the works' `next` and `begun` */
     bool over;
+    bool dismissed; /* idle threads are to end */
     lane lanes[BINE__LANES];
     bine__work *lost; /* done when nobody was there to take it any more */
     size_t awaited;   /* owner thread: works that somebody waits for */
@@ -95,7 +96,8 @@ static void unlink_work(lane *l, const bine__work *work)
 
 /* ---- the threads ---- */
 
-/* Under the lock. False: it is over, or there was nothing for long. */
+/* Under the lock. False: it is over, or there was nothing for long, or nothing while idle threads are to end.
+ */
 static bool await_work(lane *l)
 {
     struct timespec limit;
@@ -104,7 +106,7 @@ static bool await_work(lane *l)
     clock_gettime(CLOCK_MONOTONIC, &limit);
     limit.tv_sec += IDLE_SECONDS;
     l->idle++;
-    while (l->first == NULL && !l->pool->over && status != ETIMEDOUT)
+    while (l->first == NULL && !l->pool->over && !l->pool->dismissed && status != ETIMEDOUT)
         status = pthread_cond_timedwait(&l->news, &l->pool->lock, &limit);
     l->idle--;
     return l->first != NULL && !l->pool->over;
@@ -127,7 +129,6 @@ static void *serve(void *arg)
     lane *l = self->of;
     struct bine__pool *pool = l->pool;
 
-    pthread_setname_np(pthread_self(), l->kind->thread_name);
     pthread_mutex_lock(&pool->lock);
     while (await_work(l)) {
         bine__work *work = pop(l);
@@ -159,6 +160,8 @@ static int create_thread(thread *t)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the host's signals are for its own threads */
     status = pthread_create(&t->id, &attr, serve, t);
+    if (status == 0)
+        pthread_setname_np(t->id, t->of->kind->thread_name);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     return status;
@@ -240,6 +243,37 @@ void bine__pool_forked(bine *rt)
     rt->pool->lost = NULL;
     generation++;
     rt->pool->awaited = 0;
+}
+
+static void dismiss_idle(lane *l)
+{
+    for (unsigned i = 0; i < MOST_THREADS; i++) {
+        thread *t = &l->threads[i];
+        bool ends;
+
+        pthread_mutex_lock(&l->pool->lock);
+        ends = t->lives && !t->busy && l->first == NULL;
+        pthread_cond_broadcast(&l->news);
+        pthread_mutex_unlock(&l->pool->lock);
+        if (!ends)
+            continue;
+        pthread_join(t->id, NULL);
+        *t = (thread){.of = l};
+    }
+}
+
+void bine__pool_before_fork(bine *rt)
+{
+    if (rt->pool == NULL)
+        return;
+    pthread_mutex_lock(&rt->pool->lock);
+    rt->pool->dismissed = true;
+    pthread_mutex_unlock(&rt->pool->lock);
+    for (unsigned i = 0; i < BINE__LANES; i++)
+        dismiss_idle(&rt->pool->lanes[i]);
+    pthread_mutex_lock(&rt->pool->lock);
+    rt->pool->dismissed = false;
+    pthread_mutex_unlock(&rt->pool->lock);
 }
 
 /* True: it is waited for. False: it is busy, and stays behind. */

@@ -157,7 +157,10 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
 
 /* The lists, each ends with NULL. */
 extern bine__standin *const bine__process_standins[];
+extern bine__standin *const bine__rare_standins[];
 extern bine__standin *const bine__resolve_standins[];
+extern bine__standin *const bine__semaphore_standins[];
+extern bine__standin *const bine__signal_standins[];
 extern bine__standin *const bine__time_standins[];
 extern bine__standin *const bine__osfile_standins[];
 extern bine__standin *const bine__fileio_standins[];

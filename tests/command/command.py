@@ -561,6 +561,18 @@ def test_help_and_version_go_to_standard_output():
         assert code == 0 and re.fullmatch(r"bine \d+\.\d+\.\d+ \(CPython " + re.escape(version) + r"\S*\)\n", out), out
 
 
+def test_stalls_are_told_of_on_standard_error():
+    code, out, err = run(BINE, "--stalls=1", "-c", "import sys, time\n"
+                                                   "end = time.monotonic() + 0.05\n"
+                                                   "while time.monotonic() < end: pass\n"
+                                                   "print(sys.argv)", "x")
+    assert code == 0 and out == "['-c', 'x']\n", (code, out, err)
+    assert re.search(r"held the loop for \d+ ms: <string>:[123], in <module>\n", err), err
+    for bad in "--stalls=", "--stalls=0", "--stalls=-1", "--stalls=x", "--stalls=1x", "--stalls=99999999999999999999":
+        code, out, err = run(BINE, bad, "-c", "pass")
+        assert code == 2 and "milliseconds" in err, (bad, code, out, err)
+
+
 def test_what_is_no_option_is_two():
     for args in ("--nonsense",), ("-Z",), ("-c",), ("-m",):
         code, out, err = run(BINE, *args)

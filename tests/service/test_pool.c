@@ -397,6 +397,35 @@ TEST(the_child_of_a_fork_has_threads_of_its_own_and_nothing_else)
     close_runtime(rt);
 }
 
+TEST(before_a_fork_idle_threads_end_and_busy_ones_stay)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand idle = {.lane = BINE__REST};
+    errand busy[1];
+
+    send(rt, &idle);
+    run_to_end(rt);
+    send_all(rt, busy, 1, BINE__FILES, &gate);
+    await_starts(2);
+    start_script(rt, "import os\n"
+                     "before = len(os.listdir('/proc/self/task'))\n"
+                     "if os.fork() == 0: os._exit(0)\n"
+                     "after = len(os.listdir('/proc/self/task'))\n"
+                     "os.wait()\n");
+    settle(rt);
+    CHECK_EQ(script_int("before - after"), 1);
+    open_gate(&gate, 1);
+    run_to_end(rt);
+    CHECK_EQ(busy[0].status, BINE_OK);
+    send(rt, &busy[0]); /* and a new one is started */
+    open_gate(&gate, 1);
+    bine_micro_release(idle.micro);
+    run_to_end(rt);
+    CHECK_EQ(busy[0].runs, 2);
+    close_runtime(rt);
+}
+
 static int go_often(bine *rt, void *user, bine_value **out)
 {
     errand *e = user;
