@@ -1,7 +1,7 @@
-/* input() at a terminal. CPython reads the line in C, in the library of line editing when there is one; here it
- * is read through sys.stdin, as CPython does where there is no terminal: the kernel's line editing is left. */
+/* input() at a terminal. CPython reads the line in C, in the library of line editing when there is one; here
+ * it is read through sys.stdin, as CPython does where there is no terminal: the kernel's line editing is
+ * left. */
 #include "stdlib/standin.h"
-
 
 #include <unistd.h>
 
@@ -63,6 +63,7 @@ static PyObject *input(const bine__call *call)
     return line;
 }
 
-BINE__STANDIN(standin_input, "builtins", "input", "builtins.input", "sys.stdin, which is read when it is ready", input);
+BINE__STANDIN(standin_input, "builtins", "input", "builtins.input",
+              "sys.stdin, which is read when it is ready", input);
 
 bine__standin *const bine__input_standins[] = {&standin_input, NULL};

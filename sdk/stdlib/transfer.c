@@ -39,8 +39,8 @@ bine__file_kind bine__file_kind_of(int fd, uint64_t *mount, uint64_t *size)
     *mount = 0;
     if (size != NULL)
         *size = 0;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | BINE__UNIQUE_MOUNT, &about) !=
-        0)
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | BINE__UNIQUE_MOUNT,
+              &about) != 0)
         return BINE__FILE;
     if (about.stx_mask & BINE__UNIQUE_MOUNT)
         *mount = about.stx_mnt_id;
