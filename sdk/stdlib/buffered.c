@@ -2,8 +2,8 @@
  * goes by OS threads: a micro-thread that comes while another is suspended inside would be told that it calls
  * itself. So it waits first until nobody is inside. A signal handler's print() still meets CPython's error.
  *
- * And io.TextIOWrapper, which has no lock: what comes while it waits for its buffer finds it half changed. Who reads
- * and who writes are no matter of each other's. */
+ * And io.TextIOWrapper, which has no lock: what comes while it waits for its buffer finds it half changed.
+ * Who reads and who writes are no matter of each other's. */
 #include "stdlib/buffered.h"
 
 #include "stdlib/gate.h"
@@ -38,7 +38,7 @@ static PyObject *enter_method(const bine__call *call)
     return bine__knows_buffered ? bine__enter(&door, call_method, call) : bine__call_original(call);
 }
 
-#define METHOD(id, type, method)                                                                             \
+#define METHOD(id, type, method)                                                                       \
     BINE__STANDIN_EVERYWHERE(id, "_io", type "." method, "io." type "." method, "a line of its users", \
                              enter_method)
 
@@ -82,8 +82,8 @@ static PyObject *enter_to_read(const bine__call *call)
     return bine__enter(&door, call_method, call);
 }
 
-/* print() writes a line in pieces, of which mostly the last alone has to wait: so that it comes out whole, nobody is
- * let in between. */
+/* print() writes a line in pieces, of which mostly the last alone has to wait: so that it comes out whole,
+ * nobody is let in between. */
 static PyObject *enter_to_write(const bine__call *call)
 {
     bine__door door = {.object = call->self, .side = WRITES, .anyhow = true};
@@ -91,8 +91,9 @@ static PyObject *enter_to_write(const bine__call *call)
     return bine__enter(&door, call_method, call);
 }
 
-#define TEXT(id, method, enter) \
-    BINE__STANDIN(id, "_io", "TextIOWrapper." method, "io.TextIOWrapper." method, "a line of its users", enter)
+#define TEXT(id, method, enter)                                                                          \
+    BINE__STANDIN(id, "_io", "TextIOWrapper." method, "io.TextIOWrapper." method, "a line of its users", \
+                  enter)
 
 TEXT(text_read, "read", enter_to_read);
 TEXT(text_readline, "readline", enter_to_read);
@@ -100,13 +101,17 @@ TEXT(text_write, "write", enter_to_write);
 TEXT(text_flush, "flush", enter_to_write);
 
 bine__standin *const bine__buffered_standins[] = {
-    &text_read,       &text_readline,    &text_write,      &text_flush,
-    &reader_close,    &reader_detach,    &reader_peek,     &reader_read,   &reader_read1,
-    &reader_readinto, &reader_readinto1, &reader_readline, &reader_seek,   &reader_truncate,
-    &writer_close,    &writer_detach,    &writer_flush,    &writer_seek,   &writer_truncate,
-    &writer_write,    &random_close,     &random_detach,   &random_flush,  &random_peek,
-    &random_read,     &random_read1,     &random_readinto, &random_readinto1, &random_readline,
-    &random_seek,     &random_truncate,  &random_write,    NULL,
+    &text_read,        &text_readline,    &text_write,
+    &text_flush,       &reader_close,     &reader_detach,
+    &reader_peek,      &reader_read,      &reader_read1,
+    &reader_readinto,  &reader_readinto1, &reader_readline,
+    &reader_seek,      &reader_truncate,  &writer_close,
+    &writer_detach,    &writer_flush,     &writer_seek,
+    &writer_truncate,  &writer_write,     &random_close,
+    &random_detach,    &random_flush,     &random_peek,
+    &random_read,      &random_read1,     &random_readinto,
+    &random_readinto1, &random_readline,  &random_seek,
+    &random_truncate,  &random_write,     NULL,
 };
 
 /* ---- iteration ---- */
@@ -114,8 +119,10 @@ bine__standin *const bine__buffered_standins[] = {
 static PyObject *next_line(PyObject *self);
 static PyObject *next_text_line(PyObject *self);
 
-#define NEXT(type, ours) \
-    {(type), "__next__", offsetof(PyTypeObject, tp_iternext), BINE__SLOT_FUNCTION(ours), NULL}
+#define NEXT(type, ours)                                                                         \
+    {                                                                                            \
+        (type), "__next__", offsetof(PyTypeObject, tp_iternext), BINE__SLOT_FUNCTION(ours), NULL \
+    }
 
 static bine__typeslot slots[] = {
     NEXT("BufferedReader", next_line),

@@ -59,7 +59,8 @@ static bine__moved read_on(bine__transfer *t, PyObject **bytes, size_t *have)
 
     if (*have == size) {
         if (size > PY_SSIZE_T_MAX - more(size)) {
-            PyErr_SetString(PyExc_OverflowError, "unbounded read returned more bytes than a Python bytes object can hold");
+            PyErr_SetString(PyExc_OverflowError,
+                            "unbounded read returned more bytes than a Python bytes object can hold");
             return BINE__RAISED;
         }
         size += more(size);
@@ -108,7 +109,8 @@ static PyObject *fileio_readall(const bine__call *call)
 static PyObject *read_some(const bine__call *call, int fd, Py_ssize_t size)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
-    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes), .iov_len = (size_t)size};
+    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes),
+                         .iov_len = (size_t)size};
     bine__transfer t = reading(call->self, fd);
     bine__moved out;
 
@@ -264,7 +266,8 @@ static int init(PyObject *self, PyObject *args, PyObject *kwargs)
 
 BINE__STANDIN(standin_read, "_io", "FileIO.read", "io.FileIO.read", READY_OR_POOL, fileio_read);
 BINE__STANDIN(standin_readall, "_io", "FileIO.readall", "io.FileIO.readall", READY_OR_POOL, fileio_readall);
-BINE__STANDIN(standin_readinto, "_io", "FileIO.readinto", "io.FileIO.readinto", READY_OR_POOL, fileio_readinto);
+BINE__STANDIN(standin_readinto, "_io", "FileIO.readinto", "io.FileIO.readinto", READY_OR_POOL,
+              fileio_readinto);
 BINE__STANDIN(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
 BINE__STANDIN_EVERYWHERE(standin_close, "_io", "FileIO.close", "io.FileIO.close",
                          "at once; who waits for the descriptor has EBADF", fileio_close);

@@ -1,6 +1,6 @@
-/* Locks on files: fcntl.flock(), lockf(), fcntl(F_SETLKW), os.lockf(). Nothing tells when such a lock is free but
- * a thread that waits for it, and as many threads as there are waiters there cannot be: if who holds it needs
- * one, too, they would wait for each other. So it is tried again and again, seldom, by a timer. */
+/* Locks on files: fcntl.flock(), lockf(), fcntl(F_SETLKW), os.lockf(). Nothing tells when such a lock is free
+ * but a thread that waits for it, and as many threads as there are waiters there cannot be: if who holds it
+ * needs one, too, they would wait for each other. So it is tried again and again, seldom, by a timer. */
 #include "stdlib/standin.h"
 
 #include "python/python.h"
@@ -70,7 +70,8 @@ static PyObject *try_again_and_again(const bine__call *call, int without_wait)
 /* The second argument of a call that is worth looking at; -1: none. */
 static int second_of(const bine__call *call)
 {
-    long value = call->kwnames == NULL && call->nargs >= 2 && call->nargs <= 8 && PyLong_CheckExact(call->args[1])
+    long value = call->kwnames == NULL && call->nargs >= 2 && call->nargs <= 8 &&
+                         PyLong_CheckExact(call->args[1])
                      ? PyLong_AsLong(call->args[1])
                      : -1;
 

@@ -1,10 +1,11 @@
 /* Module os: files by their names, and what is done to them as a whole. */
-#include "stdlib/standin.h"
+#include "stdlib/filesystem.h"
 
 #include "python/python.h"
 #include "service/descriptor.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
+#include "stdlib/standin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -221,7 +222,8 @@ static PyObject *os_listdir(const bine__call *call)
 
     if (name == Py_None)
         name = NULL;
-    if (call->nargs + (call->kwnames == NULL ? 0 : PyTuple_GET_SIZE(call->kwnames)) > (name == NULL ? 0 : 1) ||
+    if (call->nargs + (call->kwnames == NULL ? 0 : PyTuple_GET_SIZE(call->kwnames)) >
+            (name == NULL ? 0 : 1) ||
         (name != NULL && !PyUnicode_CheckExact(name) && !PyBytes_CheckExact(name)))
         return ask(call);
     if (name != NULL && !PyUnicode_FSConverter(name, &path)) {
@@ -394,6 +396,7 @@ BINE__STANDIN_EVERYWHERE(standin_close, "posix", "close", "os.close", AT_ONCE, o
 BINE__STANDIN_EVERYWHERE(standin_closerange, "posix", "closerange", "os.closerange", AT_ONCE, os_closerange);
 BINE__STANDIN_EVERYWHERE(standin_dup2, "posix", "dup2", "os.dup2", AT_ONCE, os_dup2);
 
+BINE__STANDIN(standin_fileio_truncate, "_io", "FileIO.truncate", "io.FileIO.truncate", BY_POOL, change);
 ASK(fstatvfs);
 ASK(getxattr);
 ASK(listxattr);
@@ -426,16 +429,82 @@ CHANGE(unlink);
 CHANGE(utime);
 
 bine__standin *const bine__filesystem_standins[] = {
-    &standin_stat,       &standin_lstat,       &standin_fstat,      &standin_access,
-    &standin_open,       &standin_listdir,     &standin_scandir,    &standin_entry_stat,
-    &standin_entry_is_dir, &standin_entry_is_file, &standin_fsync,  &standin_fdatasync,
-    &standin_close,      &standin_closerange,  &standin_dup2,       &standin_fstatvfs,
-    &standin_getxattr,   &standin_listxattr,   &standin_readlink,   &standin_statvfs,
-    &standin_chdir,      &standin_chmod,       &standin_chown,      &standin_copy_file_range,
-    &standin_fchdir,     &standin_fchmod,      &standin_fchown,     &standin_ftruncate,
-    &standin_lchown,     &standin_link,        &standin_mkdir,      &standin_mkfifo,
-    &standin_mknod,      &standin_posix_fallocate, &standin_remove, &standin_removexattr,
-    &standin_rename,     &standin_replace,     &standin_rmdir,      &standin_setxattr,
-    &standin_symlink,    &standin_sync,        &standin_truncate,   &standin_unlink,
-    &standin_utime,      NULL,
+    &standin_stat,
+    &standin_lstat,
+    &standin_fstat,
+    &standin_access,
+    &standin_open,
+    &standin_listdir,
+    &standin_scandir,
+    &standin_entry_stat,
+    &standin_entry_is_dir,
+    &standin_entry_is_file,
+    &standin_fsync,
+    &standin_fdatasync,
+    &standin_close,
+    &standin_closerange,
+    &standin_dup2,
+    &standin_fstatvfs,
+    &standin_getxattr,
+    &standin_listxattr,
+    &standin_readlink,
+    &standin_statvfs,
+    &standin_chdir,
+    &standin_chmod,
+    &standin_chown,
+    &standin_copy_file_range,
+    &standin_fchdir,
+    &standin_fchmod,
+    &standin_fchown,
+    &standin_ftruncate,
+    &standin_lchown,
+    &standin_link,
+    &standin_mkdir,
+    &standin_mkfifo,
+    &standin_mknod,
+    &standin_posix_fallocate,
+    &standin_remove,
+    &standin_removexattr,
+    &standin_rename,
+    &standin_replace,
+    &standin_rmdir,
+    &standin_setxattr,
+    &standin_symlink,
+    &standin_sync,
+    &standin_truncate,
+    &standin_unlink,
+    &standin_utime,
+    &standin_fileio_truncate,
+    NULL,
 };
+
+static int rehash(PyObject *set)
+{
+    PyObject *items = PySequence_List(set);
+    PyObject *none = NULL;
+
+    if (items != NULL && PySet_Clear(set) == 0)
+        none = PyObject_CallMethod(set, "update", "O", items);
+    Py_XDECREF(none);
+    Py_XDECREF(items);
+    return none == NULL ? -1 : 0;
+}
+
+int bine__filesystem_rehash(void)
+{
+    static const char *const names[] = {"supports_dir_fd", "supports_effective_ids", "supports_fd",
+                                        "supports_follow_symlinks"};
+    PyObject *os = bine__imported("os");
+    int status = os == NULL && PyErr_Occurred() ? -1 : 0;
+
+    for (size_t i = 0; os != NULL && status == 0 && i < sizeof names / sizeof *names; i++) {
+        PyObject *set = PyObject_GetAttrString(os, names[i]);
+
+        if (set != NULL && PySet_CheckExact(set))
+            status = rehash(set);
+        else
+            PyErr_Clear();
+        Py_XDECREF(set);
+    }
+    return status;
+}

@@ -30,7 +30,8 @@ static unsigned threads; /* other threads that are inside, or wait at CPython's 
 
 /* ---- who is inside ---- */
 
-/* How many visits there are, by a few bits of the object's address: mostly that says that nobody is inside. */
+/* How many visits there are, by a few bits of the object's address: mostly that says that nobody is inside.
+ */
 #define ROOMS 256
 
 static unsigned visitors[ROOMS];

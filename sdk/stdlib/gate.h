@@ -1,6 +1,6 @@
-/* Objects that one micro-thread at a time is in: another that comes while it is suspended inside waits in a line,
- * first come, first served. The same one may come again (in a signal handler). OS threads pass, and serve those who
- * wait when they leave.
+/* Objects that one micro-thread at a time is in: another that comes while it is suspended inside waits in a
+ * line, first come, first served. The same one may come again (in a signal handler). OS threads pass, and
+ * serve those who wait when they leave.
  *
  * GIL held, on whatever thread. */
 #ifndef BINE_STDLIB_GATE_H
@@ -16,8 +16,8 @@ typedef struct bine__door {
     PyObject *object; /* the caller has a hold on it */
     int side;         /* of several that do not exclude one another */
     bool anyhow;      /* who comes while nobody is inside enters, though others wait and have been served */
-    /* Whether somebody is inside, an OS thread as well; `with_threads`: there are some in objects of this kind.
-     * NULL: OS threads do not count. */
+    /* Whether somebody is inside, an OS thread as well; `with_threads`: there are some in objects of this
+     * kind. NULL: OS threads do not count. */
     bool (*taken)(PyObject *object, bool with_threads);
 } bine__door;
 

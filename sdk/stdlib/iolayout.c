@@ -7,8 +7,8 @@
 bool bine__knows_fileio;
 bool bine__knows_buffered;
 
-_Static_assert(sizeof(void *) != 8 || (offsetof(bine__buffered, lock) == 104 &&
-                                       offsetof(bine__buffered, buffer_size) == 120),
+_Static_assert(sizeof(void *) != 8 ||
+                   (offsetof(bine__buffered, lock) == 104 && offsetof(bine__buffered, buffer_size) == 120),
                "as CPython has it");
 
 /* An unusual size, to be found again. */

@@ -1,5 +1,5 @@
-/* What stands behind the files of a mount, as far as it is known. Mounts are known by the number that the kernel
- * (6.8 and newer) gives to each and to no other ever after; where it does not, none is known.
+/* What stands behind the files of a mount, as far as it is known. Mounts are known by the number that the
+ * kernel (6.8 and newer) gives to each and to no other ever after; where it does not, none is known.
  *
  * Owner thread, but for bine__mount_look(). */
 #ifndef BINE_STDLIB_MOUNT_H

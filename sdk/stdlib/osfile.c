@@ -54,7 +54,8 @@ static PyObject *count_or(const bine__call *call, bine__moved out, const bine__t
 static PyObject *read_bytes(const bine__call *call, int fd, Py_ssize_t size, int64_t offset)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
-    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes), .iov_len = (size_t)size};
+    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes),
+                         .iov_len = (size_t)size};
     bine__transfer t = {.fd = fd, .parts = &part, .count = 1, .offset = offset};
     bine__moved out = bytes == NULL ? BINE__RAISED : bine__transfer_run(bine__here, &t);
 
@@ -147,7 +148,8 @@ static void release_pieces(pieces *p)
 /* False: not to be had; no exception is set. */
 static bool get_pieces(PyObject *sequence, int access, pieces *p)
 {
-    Py_ssize_t count = PyList_Check(sequence) || PyTuple_Check(sequence) ? PySequence_Fast_GET_SIZE(sequence) : 0;
+    Py_ssize_t count = PyList_Check(sequence) || PyTuple_Check(sequence) ? PySequence_Fast_GET_SIZE(sequence)
+                                                                         : 0;
 
     *p = (pieces){0};
     if (count == 0 || count > IOV_MAX)
@@ -270,11 +272,19 @@ BINE__STANDIN(standin_pwrite, "posix", "pwrite", "os.pwrite", "a thread", os_pwr
 BINE__STANDIN(standin_pwritev, "posix", "pwritev", "os.pwritev", "a thread", os_pwritev);
 BINE__STANDIN(standin_eventfd_read, "posix", "eventfd_read", "os.eventfd_read", "a descriptor that is ready",
               os_eventfd_read);
-BINE__STANDIN(standin_eventfd_write, "posix", "eventfd_write", "os.eventfd_write", "a descriptor that is ready",
-              os_eventfd_write);
+BINE__STANDIN(standin_eventfd_write, "posix", "eventfd_write", "os.eventfd_write",
+              "a descriptor that is ready", os_eventfd_write);
 
 bine__standin *const bine__osfile_standins[] = {
-    &standin_read,  &standin_readv,  &standin_pread,  &standin_preadv,       &standin_write,
-    &standin_writev, &standin_pwrite, &standin_pwritev, &standin_eventfd_read, &standin_eventfd_write,
+    &standin_read,
+    &standin_readv,
+    &standin_pread,
+    &standin_preadv,
+    &standin_write,
+    &standin_writev,
+    &standin_pwrite,
+    &standin_pwritev,
+    &standin_eventfd_read,
+    &standin_eventfd_write,
     NULL,
 };

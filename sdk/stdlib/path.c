@@ -189,8 +189,8 @@ static opening *new_opening(const char *path, int flags, unsigned mode)
 
 /* ---- FIFOs ---- */
 
-/* Whether a reader's other end has been opened: there is something to read, or its end; or tee(2), which takes
- * nothing out, would wait. */
+/* Whether a reader's other end has been opened: there is something to read, or its end; or tee(2), which
+ * takes nothing out, would wait. */
 static bool has_writer(int fd, int scratch)
 {
     struct pollfd ask = {.fd = fd, .events = POLLIN};

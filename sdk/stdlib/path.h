@@ -1,5 +1,5 @@
-/* Files by their names, without holding the loop: what the kernel has at hand (RESOLVE_CACHED) on a file system
- * that no server stands behind is done at once, the rest by a thread of the pool.
+/* Files by their names, without holding the loop: what the kernel has at hand (RESOLVE_CACHED) on a file
+ * system that no server stands behind is done at once, the rest by a thread of the pool.
  *
  * On a micro-thread that may wait. */
 #ifndef BINE_STDLIB_PATH_H

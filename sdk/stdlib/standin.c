@@ -3,6 +3,7 @@
 #include "python/library.h"
 #include "python/python.h"
 #include "stdlib/fileio.h"
+#include "stdlib/filesystem.h"
 
 #include <string.h>
 
@@ -178,6 +179,7 @@ static bine__standin *const *const lists[] = {
     bine__fileio_standins,
     bine__filelock_standins,
     bine__filesystem_standins,
+    bine__input_standins,
     bine__osfile_standins,
     bine__process_standins,
     bine__rare_standins,
@@ -274,6 +276,8 @@ int bine__standins_open(bine *rt)
     }
     if (each != NULL && status == 0)
         status = wish_for_subprocess();
+    if (each != NULL && status == 0)
+        status = bine__filesystem_rehash();
     Py_XDECREF(each);
     Py_XDECREF(names);
     return PyErr_Occurred() ? -1 : status;
@@ -288,6 +292,8 @@ void bine__standins_close(void)
         in_place = s->next;
         take_away(s);
     }
+    if (bine__filesystem_rehash() != 0)
+        PyErr_Clear();
 }
 
 /* ---- what there is ---- */

@@ -39,8 +39,8 @@ bine__file_kind bine__file_kind_of(int fd, uint64_t *mount, uint64_t *size)
     *mount = 0;
     if (size != NULL)
         *size = 0;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | BINE__UNIQUE_MOUNT, &about) !=
-        0)
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | BINE__UNIQUE_MOUNT,
+              &about) != 0)
         return BINE__FILE;
     if (about.stx_mask & BINE__UNIQUE_MOUNT)
         *mount = about.stx_mnt_id;
@@ -170,8 +170,10 @@ static bine__moved would_wait(bine__transfer *t)
 static bine__moved give_up(bine *rt, bine__transfer *t, int status)
 {
     t->over = true;
-    if (t->done > 0)
+    if (t->done > 0) {
+        bine__raise_thrown_soon();
         return BINE__MOVED;
+    }
     bine__raise_status(rt, status, NULL);
     return BINE__RAISED;
 }
@@ -291,7 +293,7 @@ static bine__moved without_nowait(bine *rt, bine__transfer *t)
         return PyErr_CheckSignals() == 0 ? BINE__MOVED : BINE__RAISED;
     if (moved < 0)
         return errno == EAGAIN ? would_wait(t) : fail(t, errno);
-    t->at_end = !t->writes && t->kind != BINE__STREAM && (size_t)moved < left(t);
+    t->at_end = !t->writes && (moved == 0 || (t->kind != BINE__STREAM && (size_t)moved < left(t)));
     t->over = !t->writes;
     advance(t, (size_t)moved);
     return BINE__MOVED;

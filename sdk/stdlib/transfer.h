@@ -27,9 +27,9 @@ typedef struct bine__transfer {
     int count;           /* of them */
     int flags;           /* RWF_..., when the script gives some: all is left to the pool */
 
-    size_t done;  /* bytes so far */
-    bool at_end;  /* of what is read */
-    bool over;    /* no more for now */
+    size_t done; /* bytes so far */
+    bool at_end; /* of what is read */
+    bool over;   /* no more for now */
     bine__file_kind kind;
     uint64_t mount; /* whose file it is; 0: not known */
 } bine__transfer;

@@ -52,7 +52,7 @@ void bine__typeslot_fill(bine__typeslot *slot, PyObject *module)
     PyTypeObject *type = type_of(slot, module);
     function original = type == NULL ? NULL : *place_in(type, slot->offset);
 
-    if (original != NULL && slot->original == NULL) {
+    if (original != NULL && original != slot->ours) {
         slot->original = original;
         exchange(type, slot, original, slot->ours);
     }

@@ -10,11 +10,11 @@
 #include <stddef.h>
 
 typedef struct bine__typeslot {
-    const char *type;  /* in module _io */
-    const char *name;  /* as scripts see it: "__init__" */
-    size_t offset;     /* in PyTypeObject */
+    const char *type; /* in module _io */
+    const char *name; /* as scripts see it: "__init__" */
+    size_t offset;    /* in PyTypeObject */
     void (*ours)(void);
-    void (*original)(void); /* NULL: not in place */
+    void (*original)(void); /* NULL: it has never been in place */
 } bine__typeslot;
 
 #define BINE__SLOT_FUNCTION(function) ((void (*)(void))(function))

@@ -100,3 +100,20 @@ def test_a_semaphore_of_multiprocessing_suspends_its_micro_thread_alone():
             pass
         else:
             raise AssertionError(f"{args} is taken")
+
+
+def test_an_rlock_of_multiprocessing_is_one_micro_threads():
+    import multiprocessing
+    lock = multiprocessing.RLock()
+    with lock:
+        assert lock.acquire()
+        assert lock.acquire(False)
+        lock.release()
+        lock.release()
+        micro = bine.spawn(lock.acquire)
+        assert bine.spawn(lock.acquire, False).join() is False
+        for i in range(5):
+            bine.pause()
+        assert not micro.done
+    assert micro.join() is True
+    assert not lock.acquire(timeout=1)

@@ -130,7 +130,7 @@ TEST(bad_arguments_are_told_of_as_ever)
         "assert error_of('localhost', 1, foo=1)[0] == 'TypeError'\n"
         "assert error_of(1, f=socket.gethostbyname)[0] == 'TypeError'\n"
         "assert error_of(f=socket.getnameinfo)[0] == 'TypeError'\n"
-        "assert error_of('.'.join(['x' * 70] * 2), 1)[0] == 'UnicodeError'\n");
+        "assert error_of('.'.join(['x' * 70] * 2), 1)[0] in ('UnicodeError', 'UnicodeEncodeError')\n");
     await_end(rt);
     close_runtime(rt);
 }
