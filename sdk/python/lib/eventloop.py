@@ -274,7 +274,10 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
 
     def _finish(self):
         """As asyncio.run() does: what runs is cancelled and waited for."""
+        global _shared
         self._shared = False
+        if _shared is self:
+            _shared = None  # whoever comes now has another
         with bine.shield(_LONG):
             self.run_until_complete(self._cancel_all())
         self.close()
