@@ -18,7 +18,7 @@ static void on_ready(bine_watch *watch, unsigned events)
     bine__endpoint *e = (bine__endpoint *)(void *)((char *)watch - offsetof(bine__endpoint, watch));
 
     e->arrived |= events;
-    if (e->arrival.listed)
+    if (e->arrival.listed || e->loop == NULL)
         (void)bine__watch_set(watch, watch->events & ~events); /* fewer, which cannot fail */
     else
         bine__loop_arrived(e->loop, &e->arrival);

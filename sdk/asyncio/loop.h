@@ -74,6 +74,8 @@ struct bine__loop {
 /* The types that the library's part in Python derives from (new tuple). */
 PyObject *bine__loop_types(PyObject *unused, PyObject *none);
 
+bool bine__is_loop(PyObject *object);
+
 /* At close: those that are open end to be. */
 void bine__loops_close(bine__python *py);
 
@@ -92,6 +94,7 @@ int bine__loop_run_handle(bine__loop *loop, PyObject *handle);
 /* Where asyncio.Handle and TimerHandle keep what they have. */
 typedef struct bine__handle_layout {
     PyTypeObject *handle, *timer;
+    PyObject *future; /* asyncio.Future */
     Py_ssize_t callback, args, cancelled, loop, traceback, repr, context; /* of Handle */
     Py_ssize_t when, scheduled;                                           /* of TimerHandle */
     Py_ssize_t due;                                                       /* of ours */

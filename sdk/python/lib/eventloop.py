@@ -109,7 +109,7 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
         if self._shared and not self.is_closed() and not self.is_running():
             self.close()  # nobody was asked to
         elif base_events is not None:
-            super().__del__(_warn)
+            base_events.BaseEventLoop.__del__(self, _warn)
 
     # ---- debug mode ----
 
