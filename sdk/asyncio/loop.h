@@ -32,6 +32,7 @@ typedef struct bine__endpoint {
     PyObject *reader; /* asyncio.Handle, or NULL */
     PyObject *writer;
     unsigned arrived; /* events that the runner has not seen yet */
+    unsigned told;    /* how often it has been told of them */
 } bine__endpoint;
 
 /* A timer's own part, behind the slots of asyncio.TimerHandle. */

@@ -1,6 +1,7 @@
 /* asyncio on the runtime's loop: its timers, descriptors and calls from other threads come by the host's. */
 #include "driven.h"
 
+#include "acts.h"
 #include "notes.h"
 
 TEST(async_code_sleeps)
@@ -80,5 +81,25 @@ TEST(the_end_comes_to_async_code)
     CHECK_OK(bine_shutdown(rt, 10 * SECOND));
     run_until_over();
     CHECK_EQ(script_int("len(left)"), 1);
+    close_driven();
+}
+
+TEST(a_loop_that_is_held_up_lets_the_host_sleep)
+{
+    open_driven();
+    when_idle(open_door, NULL);
+    run_driven("import asyncio, bine, host, os\n"
+               "r, w = os.pipe()\n"
+               "async def main():\n"
+               "    loop = asyncio.get_running_loop()\n"
+               "    got = loop.create_future()\n"
+               "    loop.add_reader(r, lambda: got.done() or got.set_result(os.read(r, 10)))\n"
+               "    os.write(w, b'x')\n"
+               "    host.door()\n" /* holds up the loop, which is told that it may read */
+               "    data = await got\n"
+               "    loop.remove_reader(r)\n"
+               "    return data.decode()\n"
+               "got = bine.run_async(main())");
+    CHECK_STR(script_str("got"), "x");
     close_driven();
 }
