@@ -67,7 +67,8 @@ static void on_due(bine__timer *timer)
 {
     bine__due *due = (bine__due *)(void *)((char *)timer - offsetof(bine__due, timer));
 
-    bine__loop_arrived(due->loop, &due->arrival);
+    if (due->loop != NULL)
+        bine__loop_arrived(due->loop, &due->arrival);
 }
 
 /* ---- setting ---- */

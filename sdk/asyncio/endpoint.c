@@ -12,15 +12,19 @@ static unsigned wanted(const bine__endpoint *e)
 
 /* ---- what the reactor says ---- */
 
-/* It says so again as long as nobody has seen to it: a runner that is held up is told once. */
+/* It says so again as long as nobody has seen to it. A runner that is held up is told no more after a while; not
+ * at once, for a loop looks twice round each wait. */
+#define TOLD_ENOUGH 4
+
 static void on_ready(bine_watch *watch, unsigned events)
 {
     bine__endpoint *e = (bine__endpoint *)(void *)((char *)watch - offsetof(bine__endpoint, watch));
 
     e->arrived |= events;
-    if (e->arrival.listed)
+    e->told++;
+    if (e->told >= TOLD_ENOUGH || e->loop == NULL)
         (void)bine__watch_set(watch, watch->events & ~events); /* fewer, which cannot fail */
-    else
+    else if (!e->arrival.listed)
         bine__loop_arrived(e->loop, &e->arrival);
 }
 
@@ -38,6 +42,7 @@ static int run_endpoint(bine__loop *loop, bine__arrival *arrival)
     int status;
 
     e->arrived = 0;
+    e->told = 0;
     if (bine__watch_set(&e->watch, wanted(e)) != 0) /* it had been held back, and the descriptor has gone */
         events |= wanted(e);
     status = run_one(loop, reader, (events & BINE_READABLE) != 0);

@@ -21,9 +21,9 @@ static int find_slot(PyTypeObject *type, const char *name, Py_ssize_t *offset)
     return status;
 }
 
-static PyTypeObject *class_of(const char *name)
+static PyTypeObject *class_of(const char *module, const char *name)
 {
-    PyObject *events = PyImport_ImportModule("asyncio.events");
+    PyObject *events = PyImport_ImportModule(module);
     PyObject *class = events == NULL ? NULL : PyObject_GetAttrString(events, name);
 
     Py_XDECREF(events);
@@ -52,8 +52,10 @@ int bine__handles_open(void)
 
     if (l->timer != NULL)
         return 0;
-    handle = class_of("Handle");
-    timer = handle == NULL ? NULL : class_of("TimerHandle");
+    handle = class_of("asyncio.events", "Handle");
+    if (l->future == NULL)
+        l->future = (PyObject *)class_of("asyncio.futures", "Future");
+    timer = handle == NULL || l->future == NULL ? NULL : class_of("asyncio.events", "TimerHandle");
     if (timer != NULL && find_slot(handle, "_callback", &l->callback) == 0 &&
         find_slot(handle, "_args", &l->args) == 0 && find_slot(handle, "_cancelled", &l->cancelled) == 0 &&
         find_slot(handle, "_loop", &l->loop) == 0 &&

@@ -9,6 +9,13 @@
 /* So many callbacks in a row, and the other micro-threads have their turn. */
 #define CALLS_PER_TURN 64
 
+static PyTypeObject *loop_type;
+
+bool bine__is_loop(PyObject *object)
+{
+    return loop_type != NULL && PyObject_TypeCheck(object, loop_type);
+}
+
 int bine__loop_check(const bine__loop *loop)
 {
     if (!loop->closed && loop->rt != NULL)
@@ -207,6 +214,20 @@ static int run_slowly(bine__loop *loop, PyObject *handle)
     return none == NULL ? -1 : 0;
 }
 
+/* Of asyncio's kind, and nobody has tampered with it. */
+static bool is_plain(PyObject *handle)
+{
+    const PyObject *args;
+
+    if (!Py_IS_TYPE(handle, bine__handles.handle) && !Py_IS_TYPE(handle, bine__handles.timer))
+        return false;
+    if (bine__handle_is_cancelled(handle))
+        return true;
+    args = *bine__slot_at(handle, bine__handles.args);
+    return args != NULL && PyTuple_CheckExact(args) && *bine__slot_at(handle, bine__handles.callback) != NULL &&
+           *bine__slot_at(handle, bine__handles.context) != NULL;
+}
+
 int bine__loop_run_handle(bine__loop *loop, PyObject *handle)
 {
     PyObject *callback;
@@ -214,7 +235,7 @@ int bine__loop_run_handle(bine__loop *loop, PyObject *handle)
     PyObject *context;
     PyObject *result = NULL;
 
-    if (loop->debug || !(Py_IS_TYPE(handle, bine__handles.handle) || Py_IS_TYPE(handle, bine__handles.timer)))
+    if (loop->debug || !is_plain(handle))
         return run_slowly(loop, handle);
     if (bine__handle_is_cancelled(handle))
         return 0;
@@ -387,9 +408,25 @@ static PyObject *call_soon_threadsafe(bine__loop *loop, PyObject *const *args, P
     return call(loop, "call_soon_threadsafe", args, nargs, kwnames);
 }
 
+/* create_future() */
+static PyObject *create_future(bine__loop *loop, PyObject *none)
+{
+    static PyObject *names; /* ("loop",) */
+    PyObject *self = (PyObject *)loop;
+
+    (void)none;
+    if (names == NULL)
+        names = Py_BuildValue("(s)", "loop");
+    return names == NULL ? NULL : PyObject_Vectorcall(bine__handles.future, &self, 0, names);
+}
+
 /* _push(handle): one of asyncio's own is ready. */
 static PyObject *loop_push(bine__loop *loop, PyObject *handle)
 {
+    if (!PyObject_TypeCheck(handle, bine__handles.handle)) {
+        PyErr_Format(PyExc_TypeError, "an asyncio.Handle is needed, not %.100s", Py_TYPE(handle)->tp_name);
+        return NULL;
+    }
     if (bine__loop_check(loop) != 0 || push(loop, Py_NewRef(handle)) != 0)
         return NULL;
     Py_RETURN_NONE;
@@ -430,14 +467,34 @@ static void end(bine__loop *loop)
     drop_ready(loop);
 }
 
+static void end_and_release(void *object)
+{
+    end(object);
+    Py_DECREF((PyObject *)object);
+}
+
+/* On the runtime's thread, at once or soon. */
+static void end_on_owner(bine__loop *loop)
+{
+    if (loop->here == NULL)
+        return;
+    if (loop->rt == NULL || bine__here == loop->rt) {
+        end(loop);
+        return;
+    }
+    Py_INCREF(loop);
+    bine__release_later(loop->rt, loop, end_and_release);
+}
+
 /* _end(): close()'s part in C. */
 static PyObject *loop_end(bine__loop *loop, PyObject *none)
 {
     (void)none;
-    if (loop->rt != NULL && bine__here != loop->rt)
-        return bine__raise_status(NULL, BINE_ETHREAD,
-                                  "a bine.EventLoop is closed on the thread that runs the host's loop");
-    end(loop);
+    if (loop->runner != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
+        return NULL;
+    }
+    end_on_owner(loop);
     Py_RETURN_NONE;
 }
 
@@ -503,12 +560,37 @@ static int loop_clear(bine__loop *loop)
     return 0;
 }
 
+/* One that is dropped on another thread lives until the runtime's has ended it. */
+static void loop_finalize(PyObject *self)
+{
+    end_on_owner((bine__loop *)(void *)self);
+}
+
+/* Dropped on another thread by a subclass that does not finalize: what the reactor knows of it stays, and
+ * does nothing. */
+static void abandon(bine__loop *loop)
+{
+    for (size_t i = 0; i < loop->endpoints_size; i++)
+        if (loop->endpoints[i] != NULL)
+            loop->endpoints[i]->loop = NULL;
+    for (bine__due *due = loop->dues; due != NULL; due = due->next)
+        due->loop = NULL;
+    *loop->here = loop->next;
+    if (loop->next != NULL)
+        loop->next->here = loop->here;
+}
+
 static void loop_dealloc(bine__loop *loop)
 {
     PyTypeObject *type = Py_TYPE(loop);
 
+    if (Py_IS_TYPE(loop, loop_type) && PyObject_CallFinalizerFromDealloc((PyObject *)loop) != 0)
+        return;
     PyObject_GC_UnTrack(loop);
-    end(loop);
+    if (loop->here != NULL && loop->rt != NULL && bine__here != loop->rt)
+        abandon(loop);
+    else
+        end(loop);
     free(loop->ready);
     free(loop->buffer);
     type->tp_free(loop);
@@ -539,6 +621,7 @@ static int set_flag(bine__loop *loop, PyObject *value, void *offset)
 
 static PyMethodDef loop_methods[] = {
     METHOD("_run_once", loop_run, METH_NOARGS),
+    METHOD("create_future", create_future, METH_NOARGS),
     METHOD("_push", loop_push, METH_O),
     METHOD("_hold", loop_hold, METH_O),
     METHOD("_end", loop_end, METH_NOARGS),
@@ -570,7 +653,7 @@ static PyGetSetDef loop_getset[] = {
 static PyType_Slot loop_slots[] = {
     {Py_tp_new, loop_new},         {Py_tp_traverse, loop_traverse}, {Py_tp_clear, loop_clear},
     {Py_tp_dealloc, loop_dealloc}, {Py_tp_methods, loop_methods},   {Py_tp_getset, loop_getset},
-    {0, NULL},
+    {Py_tp_finalize, loop_finalize}, {0, NULL},
 };
 
 static PyType_Spec loop_spec = {
@@ -582,13 +665,14 @@ static PyType_Spec loop_spec = {
 
 PyObject *bine__loop_types(PyObject *unused, PyObject *none)
 {
-    PyObject *loop = PyType_FromSpec(&loop_spec);
-    PyObject *stream = loop == NULL ? NULL : PyType_FromSpec(&bine__stream_spec);
+    PyObject *stream = PyType_FromSpec(&bine__stream_spec);
 
     (void)unused;
     (void)none;
-    if (stream != NULL)
-        return Py_BuildValue("(NN)", loop, stream);
-    Py_XDECREF(loop);
+    if (stream != NULL && loop_type == NULL)
+        loop_type = (PyTypeObject *)PyType_FromSpec(&loop_spec);
+    if (stream != NULL && loop_type != NULL)
+        return Py_BuildValue("(ON)", loop_type, stream);
+    Py_XDECREF(stream);
     return NULL;
 }

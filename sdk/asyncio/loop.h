@@ -32,6 +32,7 @@ typedef struct bine__endpoint {
     PyObject *reader; /* asyncio.Handle, or NULL */
     PyObject *writer;
     unsigned arrived; /* events that the runner has not seen yet */
+    unsigned told;    /* how often it has been told of them */
 } bine__endpoint;
 
 /* A timer's own part, behind the slots of asyncio.TimerHandle. */
@@ -74,6 +75,8 @@ struct bine__loop {
 /* The types that the library's part in Python derives from (new tuple). */
 PyObject *bine__loop_types(PyObject *unused, PyObject *none);
 
+bool bine__is_loop(PyObject *object);
+
 /* At close: those that are open end to be. */
 void bine__loops_close(bine__python *py);
 
@@ -92,6 +95,7 @@ int bine__loop_run_handle(bine__loop *loop, PyObject *handle);
 /* Where asyncio.Handle and TimerHandle keep what they have. */
 typedef struct bine__handle_layout {
     PyTypeObject *handle, *timer;
+    PyObject *future; /* asyncio.Future */
     Py_ssize_t callback, args, cancelled, loop, traceback, repr, context; /* of Handle */
     Py_ssize_t when, scheduled;                                           /* of TimerHandle */
     Py_ssize_t due;                                                       /* of ours */

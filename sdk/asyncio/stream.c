@@ -267,6 +267,10 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     (void)kwargs;
     if (intern_names() != 0 || !PyArg_ParseTuple(args, "OOi:_Stream", &loop, &transport, &fd))
         return NULL;
+    if (!bine__is_loop(loop)) {
+        PyErr_Format(PyExc_TypeError, "a stream needs a bine.EventLoop, not %.100s", Py_TYPE(loop)->tp_name);
+        return NULL;
+    }
     s = (stream *)(void *)type->tp_alloc(type, 0);
     if (s == NULL)
         return NULL;

@@ -310,3 +310,76 @@ def test_a_cancelled_micro_thread_leaves_its_loop():
     assert isinstance(raised(micro.join), bine.Cancelled)
     assert not loop.is_running()
     loop.close()
+
+
+def test_it_is_closed_from_another_thread():
+    loop = bine.EventLoop()
+    r, w = os.pipe()
+    loop.add_reader(r, print)
+    thread = threading.Thread(target=loop.close)
+    thread.start()
+    thread.join()
+    assert loop.is_closed()
+    bine.pause()
+    os.close(r)
+    os.close(w)
+
+
+def test_one_that_is_dropped_on_another_thread_goes():
+    loop = bine.EventLoop()
+    loop._shared = True  # without a warning
+    r, w = os.pipe()
+    loop.add_reader(r, print)
+    loop.remove_reader(r)
+    held = [loop]
+    gone = weakref.ref(loop)
+    del loop
+    bine.pause()
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    while gone() is not None:
+        bine.pause()
+        gc.collect()
+    os.close(r)
+    os.close(w)
+
+
+def test_tampering_with_handles_crashes_nothing():
+    loop = bine.EventLoop()
+    failed = []
+    loop.set_exception_handler(lambda loop, context: failed.append(context))
+
+    def tampered(name, value):
+        handle = loop.call_soon(print)
+        setattr(handle, name, value) if value is not AttributeError else delattr(handle, name)
+        loop.call_soon(loop.stop)
+        try:
+            loop.run_forever()
+        except (AttributeError, TypeError):
+            pass
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    for name in ("_args", "_callback", "_context"):
+        for value in (5, AttributeError, None):
+            tampered(name, value)
+    for kind in type(loop).__mro__[:2]:
+        raised(kind._push, loop, 5)
+    loop._end()
+    loop.close()
+
+
+def test_its_parts_are_not_for_others():
+    stream = None
+
+    async def main():
+        nonlocal stream
+        a, b = socket.socketpair()
+        _, protocol = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=b)
+        stream = type(_._stream)
+        assert isinstance(raised(asyncio.get_running_loop()._end), RuntimeError)
+        _.close()
+        a.close()
+    bine.run_async(main())
+    for bad in ((5, 5, 5), (bine.EventLoop, 5, 5), ()):
+        assert isinstance(raised(stream, *bad), TypeError)

@@ -109,7 +109,7 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
         if self._shared and not self.is_closed() and not self.is_running():
             self.close()  # nobody was asked to
         elif base_events is not None:
-            super().__del__(_warn)
+            base_events.BaseEventLoop.__del__(self, _warn)
 
     # ---- debug mode ----
 
@@ -274,18 +274,25 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
 
     def _finish(self):
         """As asyncio.run() does: what runs is cancelled and waited for."""
+        global _shared
         self._shared = False
-        tasks = asyncio.all_tasks(self)
+        if _shared is self:
+            _shared = None  # whoever comes now has another
+        with bine.shield(_LONG):
+            self.run_until_complete(self._cancel_all())
+        self.close()
+
+    async def _cancel_all(self):
+        tasks = asyncio.all_tasks(self) - {asyncio.current_task(self)}
         for task in tasks:
             task.cancel()
-        with bine.shield(_LONG):
-            self.run_until_complete(asyncio.gather(*tasks, self.shutdown_asyncgens(), return_exceptions=True))
-            for task in tasks:
-                if not task.cancelled() and task.exception() is not None:
-                    self.call_exception_handler({
-                        "message": "unhandled exception during the end of the event loop",
-                        "exception": task.exception(), "task": task})
-        self.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled() and task.exception() is not None:
+                self.call_exception_handler({
+                    "message": "unhandled exception during the end of the event loop",
+                    "exception": task.exception(), "task": task})
+        await self.shutdown_asyncgens()
 
 
 class _NoQueue:
@@ -322,15 +329,22 @@ def _future_of(awaitable):
 
 
 def _soon(loop, function, *args):
-    """Calls it as the loop's, whichever thread or micro-thread runs that."""
+    """Calls it as the loop's, whichever thread or micro-thread runs that. False: it is closed."""
     if isinstance(loop, EventLoop) and on_owner():
         function(*args)
-    else:
+        return True
+    try:
         loop.call_soon_threadsafe(function, *args)
+        return True
+    except RuntimeError:
+        if loop.is_closed():
+            return False
+        raise
 
 
 def _cancel_and_wait(future, loop, ended):
-    _soon(loop, future.cancel)
+    if not _soon(loop, future.cancel):
+        return
     while not ended.is_set():
         try:
             with bine.shield(_LONG):
@@ -339,33 +353,45 @@ def _cancel_and_wait(future, loop, ended):
             pass
 
 
-def run_async(awaitable):
-    running = events._get_running_loop()
-    if bine.current() is None:
-        raise bine.NotInMicroThread("run_async() is for micro-threads")
-    if running is not None and (running is _shared or
-                                futures.isfuture(awaitable) and futures._get_loop(awaitable) is running):
-        if asyncio.iscoroutine(awaitable):
-            awaitable.close()
-        raise RuntimeError("run_async() would hold up the event loop that it waits for: in async code, use await")
-    future = _future_of(awaitable)
+def _wait(future):
+    """Until it has ended; if that is cut short, until it has ended for being cancelled."""
     loop = futures._get_loop(future)
     ended = bine.Event()
-    holds = isinstance(loop, EventLoop) and loop._shared
-    if holds:
+    shared = isinstance(loop, EventLoop) and loop._shared
+    if shared:
         loop._hold(1)
     try:
-        _soon(loop, future.add_done_callback, lambda future: ended.set())
+        if not _soon(loop, future.add_done_callback, lambda future: ended.set()):
+            return
         try:
             ended.wait()
         except BaseException as error:
             _cancel_and_wait(future, loop, ended)
-            if not future.cancelled() and future.exception() is not None:
+            if future.done() and not future.cancelled() and future.exception() is not None:
                 error.__context__ = future.exception()
             raise
     finally:
-        if holds:
+        if shared:
             loop._hold(-1)
+
+
+def _refuse_in_loop(awaitable):
+    running = events._get_running_loop()
+    if running is None:
+        return
+    if running is _shared or futures.isfuture(awaitable) and futures._get_loop(awaitable) is running:
+        if asyncio.iscoroutine(awaitable):
+            awaitable.close()
+        raise RuntimeError("run_async() would hold up the event loop that it waits for: in async code, use await")
+
+
+def run_async(awaitable):
+    if bine.current() is None:
+        raise bine.NotInMicroThread("run_async() is for micro-threads")
+    _refuse_in_loop(awaitable)
+    future = _future_of(awaitable)
+    if not future.done():
+        _wait(future)
     try:
         return future.result()
     finally:
@@ -392,8 +418,6 @@ def _tell(wait, loop, future):
         value = wait()
     except BaseException as caught:
         error = caught
-    if loop.is_closed():
-        return
     _soon(loop, _settle, future, value, error)
 
 
