@@ -4,6 +4,9 @@
     with company(switching=True):  and whenever a signal comes, between any two bytecodes of the tests
 
 One that finds its own state changed fails, and with it the process.
+
+Tests that interrupt the main thread want the exception there: it comes to whichever micro-thread runs, so the
+company stands back meanwhile.
 """
 import contextlib
 import contextvars
@@ -15,6 +18,13 @@ import threading
 import bine
 
 SWITCH_EVERY = 0.0005  # seconds
+
+INTERRUPTS = ("test.test_threading.InterruptMainTests.",)
+
+may_work = bine.Event()
+may_work.set()
+at_rest = []  # those that stand back
+workers = []
 
 
 def parked():
@@ -69,6 +79,10 @@ def at_work(number):
     LOCAL.number = number
     with decimal.localcontext(prec=number):
         while True:
+            if not may_work.is_set():
+                at_rest.append(number)
+                may_work.wait()
+                at_rest.remove(number)
             check(number)
             wait(number)
             contextvars.copy_context().run(wait, number)
@@ -81,15 +95,28 @@ def switch(signum, frame):
         pass
 
 
+def test_begins(name):
+    if name.startswith(INTERRUPTS):
+        may_work.clear()
+        while len(at_rest) < len(workers):
+            bine.pause()
+
+
+def test_ends(name):
+    may_work.set()
+
+
 @contextlib.contextmanager
 def company(switching=False):
-    others = [bine.spawn(parked), bine.spawn(at_work, 5), bine.spawn(at_work, 7)]
+    workers[:] = [bine.spawn(at_work, 5), bine.spawn(at_work, 7)]
+    others = [bine.spawn(parked), *workers]
     bine.pause()
     if switching:
         signal.signal(signal.SIGALRM, switch)
         signal.setitimer(signal.ITIMER_REAL, SWITCH_EVERY, SWITCH_EVERY)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
+    workers.clear()
     for other in others:
         other.cancel()
         try:

@@ -62,6 +62,8 @@ def without_addresses(text):
 class Recorder(unittest.TestResult):
     """Writes a record for each test."""
 
+    company = None  # the module, where there is one
+
     def __init__(self, report):
         super().__init__()
         self.report = report
@@ -69,6 +71,8 @@ class Recorder(unittest.TestResult):
 
     def startTest(self, test):
         super().startTest(test)
+        if self.company is not None:
+            self.company.test_begins(name_of(test))
         self.parts = {}
         self.began = clock()
         self.report.write(start=name_of(test))
@@ -78,6 +82,8 @@ class Recorder(unittest.TestResult):
         if self.parts is not None:  # 3.12.1 stops tests that it skips without having started them
             self.report.write(test=name_of(test), parts=self.parts, seconds=clock() - self.began)
         self.parts = None
+        if self.company is not None:
+            self.company.test_ends(name_of(test))
 
     def note(self, test, outcome, text="", part=""):
         """Also called for what is no test that runs: a class's set-up, a subtest that skips."""
@@ -182,8 +188,8 @@ def in_micro_thread():
 def beside(mode):
     if not in_micro_thread() or mode == "alone":
         return contextlib.nullcontext()
-    from company import company
-    return company(mode == "switching")
+    Recorder.company = importlib.import_module("company")
+    return Recorder.company.company(mode == "switching")
 
 
 def show_stacks(signum, frame):
