@@ -277,9 +277,11 @@ static PyMethodDef functions[] = {
     {"__getattr__", py_getattr, METH_O,
      PyDoc_STR("__getattr__($module, name, /)\n--\n\nEventLoop, made when it is first asked for.")},
     {"patched", bine__py_patched, METH_NOARGS,
-     PyDoc_STR("patched($module, /)\n--\n\n"
-               "What suspends only its micro-thread though in Python's own modules it blocks: a dict of names and "
-               "what\neach waits by. Parts of modules that are not imported yet are not in it.")},
+     PyDoc_STR(
+         "patched($module, /)\n--\n\n"
+         "Return what of Python's own modules suspends only its micro-thread though it blocks elsewhere: a\n"
+         "dict of names and what each waits by. In it is also what cannot be replaced: its text begins with\n"
+         "'blocks'. Functions of modules that nobody has imported yet are not in it.")},
     {"exclusive", py_exclusive, METH_O,
      PyDoc_STR(
          "exclusive($module, file_or_socket, /)\n--\n\n"

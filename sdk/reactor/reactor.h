@@ -21,7 +21,6 @@ struct bine_watch {
     int fd;
     unsigned events;                                          /* asked for: BINE_READABLE, BINE_WRITABLE */
     void (*ready)(struct bine_watch *watch, unsigned events); /* only enqueues; may end the watch */
-    void *handle;                                             /* the reactor's own */
 };
 
 typedef struct bine__reactor_kind {
@@ -47,6 +46,9 @@ typedef struct bine__reactor_kind {
     /* Readable when poll() has something to take in, or a turn is wanted: from the first call on; the kernel
      * knows of all watches. Negative: there is none. */
     int (*poll_fd)(bine__reactor *reactor);
+
+    /* Whether `fd` is one that it stands on: scripts must not close it. May be NULL. */
+    bool (*owns)(const bine__reactor *reactor, int fd);
 
     /* False: a descriptor that it stands on has been closed by somebody, or was not to be had. Asked after
      * each turn. May be NULL. */

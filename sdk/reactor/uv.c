@@ -32,8 +32,6 @@ typedef struct uv_reactor {
     int handles; /* that are not closed yet */
 } uv_reactor;
 
-static int renew_watches(uv_reactor *r);
-
 static void wake(bine__reactor *reactor)
 {
     bine__pollset_ring(&((uv_reactor *)reactor)->set);
@@ -51,17 +49,13 @@ static void set_timer(uv_reactor *r, uv_timer_cb fire, int64_t ns)
 
 /* ---- watches ---- */
 
-static void take_in(uv_reactor *r)
-{
-    if (!bine__pollset_tell(&r->set))
-        (void)renew_watches(r); /* if it failed, the end of the turn tries it again */
-}
-
 static void on_watches(uv_poll_t *poll, int status, int events)
 {
+    uv_reactor *r = poll->data;
+
     (void)status;
     (void)events;
-    take_in(poll->data);
+    bine__pollset_tell(&r->set);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -112,6 +106,17 @@ static int renew_watches(uv_reactor *r)
 static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
 {
     return bine__pollset_watch(&((uv_reactor *)reactor)->set, w, events);
+}
+
+static bool owns(const bine__reactor *reactor, int fd)
+{
+    const uv_reactor *r = (const uv_reactor *)reactor;
+    const uv_loop_t *loop = r->loop;
+
+    if (fd == r->set.fd || fd == r->set.bell)
+        return true;
+    return loop != NULL && (fd == loop->backend_fd || fd == loop->async_io_watcher.fd ||
+                            fd == loop->signal_pipefd[0] || fd == loop->signal_pipefd[1]);
 }
 
 /* ---- a loop of its own ---- */
@@ -178,7 +183,7 @@ static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
     if (timeout_ns != 0 && r->loop == NULL)
         poll(NULL, 0, RETRY_MS);
     if (timeout_ns == 0 || r->loop == NULL) { /* there is nothing else on the loop */
-        take_in(r);
+        bine__pollset_tell(&r->set);
         return;
     }
     if (timeout_ns > 0)
@@ -244,6 +249,7 @@ static const bine__reactor_kind own_kind = {
     .ask = ask_own,
     .watch = watch,
     .poll_fd = poll_fd_own,
+    .owns = owns,
     .intact = intact_own,
     .renew = renew_own,
     .free = free_own,
@@ -368,6 +374,7 @@ static const bine__reactor_kind host_kind = {
     .plan = plan_host,
     .watch = watch,
     .poll_fd = no_poll_fd,
+    .owns = owns,
     .intact = intact_on_host,
     .renew = renew_on_host,
     .free = free_on_host,

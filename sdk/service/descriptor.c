@@ -1,6 +1,8 @@
-/* Waiting for descriptors: one watch for each, however many micro-threads wait for it, as long as somebody
- * does. Owner thread. */
-#include "core/runtime.h"
+/* Waiting for descriptors: one watch for each, however many micro-threads wait for it. What a descriptor has
+ * here stays until the runtime is closed: its number will be used again. Owner thread. */
+#include "service/descriptor.h"
+
+#include "reactor/guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +25,13 @@ typedef struct wish {
     unsigned events;
     unsigned ready; /* of those; 0: not yet */
     bool late;
+    bool closed; /* the descriptor, by a script */
 } wish;
 
 struct bine__descriptors {
     descriptor **by_fd;
     size_t size;
-    size_t count;
+    size_t waiting; /* micro-threads, for all of them */
 };
 
 /* ---- the table ---- */
@@ -73,7 +76,7 @@ void bine__descriptors_free(bine *rt)
 
 bool bine__descriptors_awaited(const bine *rt)
 {
-    return rt->descriptors != NULL && rt->descriptors->count > 0;
+    return rt->descriptors != NULL && rt->descriptors->waiting > 0;
 }
 
 /* ---- one of them ---- */
@@ -83,20 +86,14 @@ static wish *wish_of(bine__waiter *waiter)
     return ((bine__wait *)(void *)waiter)->what;
 }
 
-/* Watches for what is waited for, and is gone when that is nothing. */
+/* Watches for what is waited for. */
 static void adjust(descriptor *d)
 {
-    struct bine__descriptors *all = d->rt->descriptors;
     unsigned events = 0;
 
     for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = waiter->next)
         events |= wish_of(waiter)->events;
     (void)bine__watch_set(&d->watch, events); /* fewer than before, which cannot fail */
-    if (events != 0)
-        return;
-    all->by_fd[d->watch.fd] = NULL;
-    all->count--;
-    free(d);
 }
 
 static void on_ready(bine_watch *watch, unsigned events)
@@ -132,7 +129,6 @@ static descriptor *descriptor_of(bine *rt, int fd)
     d->rt = rt;
     d->watch = (bine_watch){.reactor = rt->reactor, .fd = fd, .ready = on_ready};
     all->by_fd[fd] = d;
-    all->count++;
     return d;
 }
 
@@ -180,8 +176,7 @@ static int refuse(int fd, int error)
     return error == ENOMEM ? BINE_ENOMEM : BINE_EIO;
 }
 
-/* Stands in line once. What it was woken for may have been taken back: then the caller looks again, and all
- * that it knew of the descriptor may be gone. */
+/* Stands in line once. What it was woken for may have been taken back: then the caller looks again. */
 static int wait_once(bine *rt, wish *w)
 {
     int status = bine__may_wait(rt); /* others may run meanwhile */
@@ -193,10 +188,12 @@ static int wait_once(bine *rt, wish *w)
     d = watch_for(rt, w, &error);
     if (d == NULL)
         return refuse(w->fd, -error);
+    rt->descriptors->waiting++;
     status = bine__stand(rt, &d->waiters, BINE__NEVER, w);
-    d = rt->descriptors->by_fd[w->fd];
-    if (d != NULL)
-        adjust(d);
+    rt->descriptors->waiting--;
+    adjust(d);
+    if (w->closed)
+        return refuse(w->fd, EBADF);
     return status == BINE_OK ? BINE_OK : bine__explain_wait("bine_wait_fd", status);
 }
 
@@ -228,4 +225,40 @@ int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
         return bine__explain_wait("bine_wait_fd", status);
     w.micro = rt->current;
     return wait_for(rt, &w, timeout_ns);
+}
+
+/* ---- closing ---- */
+
+static void tell_closed(descriptor *d)
+{
+    bine__waiter *waiter;
+
+    while ((waiter = d->waiters.first) != NULL) {
+        wish_of(waiter)->closed = true;
+        bine__waiter_unlink(waiter);
+        waiter->wake(waiter);
+    }
+    adjust(d);
+}
+
+void bine__descriptors_closing(bine *rt, int first, int last)
+{
+    const struct bine__descriptors *all = rt->descriptors;
+
+    if (all == NULL || all->waiting == 0 || last < 0)
+        return;
+    for (size_t fd = first < 0 ? 0 : (size_t)first; fd < all->size && fd <= (size_t)last; fd++)
+        if (all->by_fd[fd] != NULL)
+            tell_closed(all->by_fd[fd]);
+}
+
+bool bine__descriptor_is_own(const bine *rt, int fd)
+{
+    const bine__reactor_kind *kind = rt->reactor->kind;
+
+    if (fd < 0)
+        return false;
+    return fd == rt->signal_pipe[0] || fd == rt->signal_pipe[1] ||
+           (rt->guest != NULL && bine__guest_owns(rt->guest, fd)) ||
+           (kind->owns != NULL && kind->owns(rt->reactor, fd));
 }
