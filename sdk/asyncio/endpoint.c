@@ -12,8 +12,8 @@ static unsigned wanted(const bine__endpoint *e)
 
 /* ---- what the reactor says ---- */
 
-/* It says so again as long as nobody has seen to it. A runner that is held up is told no more after a while; not
- * at once, for a loop looks twice round each wait. */
+/* It says so again as long as nobody has seen to it. A runner that is held up is told no more after a while;
+ * not at once, for a loop looks twice round each wait. */
 #define TOLD_ENOUGH 4
 
 static void on_ready(bine_watch *watch, unsigned events)

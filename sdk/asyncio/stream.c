@@ -1,6 +1,6 @@
-/* The hot part of a stream transport: what is received goes straight to the protocol, what is written straight
- * to the socket. Whatever is out of the ordinary (an error, an end, a buffer that is not empty) goes to the
- * methods of asyncio's own transport, which this is a part of. */
+/* The hot part of a stream transport: what is received goes straight to the protocol, what is written
+ * straight to the socket. Whatever is out of the ordinary (an error, an end, a buffer that is not empty) goes
+ * to the methods of asyncio's own transport, which this is a part of. */
 #include "asyncio/loop.h"
 
 #include <errno.h>
@@ -30,11 +30,16 @@ static int intern_names(void)
         PyObject **place;
         const char *text;
     } all[] = {
-        {&names.conn_lost, "_conn_lost"},         {&names.protocol, "_protocol"},
-        {&names.eof, "_eof"},                     {&names.empty_waiter, "_empty_waiter"},
-        {&names.buffer, "_buffer"},               {&names.data_received, "data_received"},
-        {&names.get_buffer, "get_buffer"},        {&names.buffer_updated, "buffer_updated"},
-        {&names.fatal_error, "_fatal_error"},     {&names.on_eof, "_read_ready__on_eof"},
+        {&names.conn_lost, "_conn_lost"},
+        {&names.protocol, "_protocol"},
+        {&names.eof, "_eof"},
+        {&names.empty_waiter, "_empty_waiter"},
+        {&names.buffer, "_buffer"},
+        {&names.data_received, "data_received"},
+        {&names.get_buffer, "get_buffer"},
+        {&names.buffer_updated, "buffer_updated"},
+        {&names.fatal_error, "_fatal_error"},
+        {&names.on_eof, "_read_ready__on_eof"},
         {&names.write_slowly, "_write_slowly"},
     };
 
