@@ -154,7 +154,7 @@ static int replace(bine__loop *loop, bine__endpoint *e, PyObject **place, PyObje
     status = handle != NULL ? bine__watch_renew(&e->watch, wanted(e)) : bine__watch_set(&e->watch, wanted(e));
     if (status != 0) {
         *place = old;
-        Py_DECREF(handle);
+        Py_XDECREF(handle);
         errno = -status;
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
