@@ -359,6 +359,8 @@ static PyObject *loop_run(bine__loop *loop, PyObject *none)
             break;
     }
     loop->runner = NULL;
+    if (loop->shared && !is_idle(loop)) /* somebody has stopped it, or left it by an exception */
+        bine__loop_wake(loop);
     return status != 0 ? NULL : Py_NewRef(Py_None);
 }
 

@@ -396,10 +396,22 @@ def _refuse_in_loop(awaitable):
         raise RuntimeError("run_async() would hold up the event loop that it waits for: in async code, use await")
 
 
+def _run_alone(awaitable):
+    """At the end, when there is no micro-thread to be had for the shared loop any more."""
+    loop = EventLoop()
+    try:
+        return loop.run_until_complete(_awaited(awaitable))
+    finally:
+        loop.close()
+
+
 def run_async(awaitable):
     if bine.current() is None:
         raise bine.NotInMicroThread("run_async() is for micro-threads")
     _refuse_in_loop(awaitable)
+    if shutting_down() and hasattr(awaitable, "__await__") and not futures.isfuture(awaitable) \
+            and not (_shared is not None and _shared.is_running()):
+        return _run_alone(awaitable)
     future = _future_of(awaitable)
     if not future.done():
         _wait(future)

@@ -103,3 +103,21 @@ TEST(a_loop_that_is_held_up_lets_the_host_sleep)
     CHECK_STR(script_str("got"), "x");
     close_driven();
 }
+
+TEST(clean_up_at_the_end_may_be_async)
+{
+    open_driven();
+    start_driven("import asyncio, bine\n"
+                 "left = []\n"
+                 "async def clean_up():\n"
+                 "    left.append(await asyncio.sleep(0.001, 1))\n"
+                 "try:\n"
+                 "    bine.sleep(3600)\n"
+                 "finally:\n"
+                 "    with bine.shield(60):\n"
+                 "        bine.run_async(clean_up())");
+    CHECK_OK(bine_shutdown(rt, 10 * SECOND));
+    run_until_over();
+    CHECK_EQ(script_int("len(left)"), 1);
+    close_driven();
+}
