@@ -6,6 +6,7 @@
 #include "core/pyframe.h"
 #include "python/library.h"
 #include "python/microthread.h"
+#include "python/stall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -457,6 +458,8 @@ static int fill(bine *rt)
         return -1;
     if (bine__refuse_waits() != 0 || bine__standins_open(rt) != 0)
         return -1;
+    if (bine__stalls_open(rt) != 0)
+        return PyErr_NoMemory() == NULL ? -1 : 0;
     if (bine__mind_locals(rt) != 0)
         return -1;
     if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_borrowers(rt) != 0)
@@ -507,6 +510,7 @@ void bine__python_close(bine *rt)
 {
     /* The types and exceptions stay: scripts' last destructors, which finalisation runs, may
      * still meet them. */
+    bine__stalls_close(rt);
     bine__standins_close();
     bine__loops_close(rt->python);
     restore_recursion_limit(rt->python);
