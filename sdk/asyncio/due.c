@@ -1,5 +1,5 @@
-/* A loop's timers: asyncio's TimerHandles, each with a timer of the runtime's. The loop holds one from when it
- * is set until it has run, or is cancelled. */
+/* A loop's timers: asyncio's TimerHandles, each with a timer of the runtime's. The loop holds one from when
+ * it is set until it has run, or is cancelled. */
 #include "asyncio/loop.h"
 
 #include <math.h>
@@ -112,7 +112,8 @@ static int check(bine__loop *loop, const char *method, Py_ssize_t nargs)
     if (bine__here == loop->rt)
         return 0;
     PyErr_Format(PyExc_RuntimeError,
-                 "Non-thread-safe operation invoked on an event loop other than the current one: %s()", method);
+                 "Non-thread-safe operation invoked on an event loop other than the current one: %s()",
+                 method);
     return -1;
 }
 
@@ -147,7 +148,8 @@ static PyObject *set_timer(bine__loop *loop, const char *method, bool later, PyO
     int64_t now;
     int64_t ns;
 
-    if (check(loop, method, nargs) != 0 || bine__context_argument(method, args + nargs, kwnames, &context) != 0)
+    if (check(loop, method, nargs) != 0 ||
+        bine__context_argument(method, args + nargs, kwnames, &context) != 0)
         return NULL;
     if (args[0] == Py_None) {
         PyErr_Format(PyExc_TypeError, later ? "delay must not be None" : "when cannot be None");

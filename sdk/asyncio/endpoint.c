@@ -12,8 +12,8 @@ static unsigned wanted(const bine__endpoint *e)
 
 /* ---- what the reactor says ---- */
 
-/* It says so again as long as nobody has seen to it. A runner that is held up is told no more after a while; not
- * at once, for a loop looks twice round each wait. */
+/* It says so again as long as nobody has seen to it. A runner that is held up is told no more after a while;
+ * not at once, for a loop looks twice round each wait. */
 #define TOLD_ENOUGH 4
 
 static void on_ready(bine_watch *watch, unsigned events)
@@ -154,7 +154,7 @@ static int replace(bine__loop *loop, bine__endpoint *e, PyObject **place, PyObje
     status = handle != NULL ? bine__watch_renew(&e->watch, wanted(e)) : bine__watch_set(&e->watch, wanted(e));
     if (status != 0) {
         *place = old;
-        Py_DECREF(handle);
+        Py_XDECREF(handle);
         errno = -status;
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;

@@ -1,5 +1,5 @@
-/* asyncio's own handles, made and read in C: their classes are Python's, and each field is a slot, whose place
- * CPython tells (PyMemberDescrObject is public). */
+/* asyncio's own handles, made and read in C: their classes are Python's, and each field is a slot, whose
+ * place CPython tells (PyMemberDescrObject is public). */
 #include "asyncio/loop.h"
 
 #include <structmember.h>

@@ -38,14 +38,14 @@ int bine__context_argument(const char *method, PyObject *const *named, PyObject 
 
 static PyObject *describe(const void *what)
 {
-    const bine__loop *loop =
-        (const bine__loop *)(const void *)((const char *)what - offsetof(bine__loop, describe));
+    const bine__loop *loop = (const bine__loop *)(const void *)((const char *)what -
+                                                                offsetof(bine__loop, describe));
     size_t timers = 0;
 
     for (const bine__due *due = loop->dues; due != NULL; due = due->next)
         timers++;
-    return PyUnicode_FromFormat("asyncio's event loop, which has %zu descriptors and %zu timers", loop->watched,
-                                timers);
+    return PyUnicode_FromFormat("asyncio's event loop, which has %zu descriptors and %zu timers",
+                                loop->watched, timers);
 }
 
 static bool has_work(const bine__loop *loop)
@@ -187,7 +187,8 @@ static bool ends_run(const bine__loop *loop, PyObject *exception)
     if (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) ||
         PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt))
         return true;
-    return loop->runner != NULL && loop->runner->pending != 0 && bine__is_farewell(bine__python_now, exception);
+    return loop->runner != NULL && loop->runner->pending != 0 &&
+           bine__is_farewell(bine__python_now, exception);
 }
 
 static int callback_failed(bine__loop *loop, PyObject *handle)
@@ -224,7 +225,8 @@ static bool is_plain(PyObject *handle)
     if (bine__handle_is_cancelled(handle))
         return true;
     args = *bine__slot_at(handle, bine__handles.args);
-    return args != NULL && PyTuple_CheckExact(args) && *bine__slot_at(handle, bine__handles.callback) != NULL &&
+    return args != NULL && PyTuple_CheckExact(args) &&
+           *bine__slot_at(handle, bine__handles.callback) != NULL &&
            *bine__slot_at(handle, bine__handles.context) != NULL;
 }
 
@@ -243,7 +245,8 @@ int bine__loop_run_handle(bine__loop *loop, PyObject *handle)
     args = Py_NewRef(*bine__slot_at(handle, bine__handles.args));
     context = Py_NewRef(*bine__slot_at(handle, bine__handles.context));
     if (PyContext_Enter(context) == 0) {
-        result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args), NULL);
+        result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args),
+                                     NULL);
         if (PyContext_Exit(context) != 0)
             Py_CLEAR(result);
     }
@@ -320,8 +323,8 @@ static int rest(bine__loop *loop)
     return -1;
 }
 
-/* asyncio's loop looks at its descriptors at least once in each run, however short. A host that polls by itself
- * has done so. */
+/* asyncio's loop looks at its descriptors at least once in each run, however short. A host that polls by
+ * itself has done so. */
 static void look(const bine__loop *loop)
 {
     bine__reactor *reactor = loop->rt->reactor;
@@ -356,6 +359,8 @@ static PyObject *loop_run(bine__loop *loop, PyObject *none)
             break;
     }
     loop->runner = NULL;
+    if (loop->shared && !is_idle(loop)) /* somebody has stopped it, or left it by an exception */
+        bine__loop_wake(loop);
     return status != 0 ? NULL : Py_NewRef(Py_None);
 }
 
@@ -381,8 +386,7 @@ static PyObject *call(bine__loop *loop, const char *method, PyObject *const *arg
         PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: 'callback'", method);
         return NULL;
     }
-    if (bine__loop_check(loop) != 0 ||
-        bine__context_argument(method, args + nargs, kwnames, &context) != 0)
+    if (bine__loop_check(loop) != 0 || bine__context_argument(method, args + nargs, kwnames, &context) != 0)
         return NULL;
     handle = bine__handle_new(bine__handles.handle, loop, args[0], args + 1, nargs - 1, context);
     if (handle == NULL)
@@ -520,7 +524,8 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)args;
     (void)kwargs;
     if (bine__here == NULL || py->rt == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a bine.EventLoop is made on the thread that runs the host's loop");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a bine.EventLoop is made on the thread that runs the host's loop");
         return NULL;
     }
     loop = bine__handles_open() != 0 ? NULL : (bine__loop *)(void *)type->tp_alloc(type, 0);
@@ -617,7 +622,10 @@ static int set_flag(bine__loop *loop, PyObject *value, void *offset)
     return 0;
 }
 
-#define METHOD(name, function, flags) {name, (PyCFunction)(void (*)(void))(function), flags, NULL}
+#define METHOD(name, function, flags)                              \
+    {                                                              \
+        name, (PyCFunction)(void (*)(void))(function), flags, NULL \
+    }
 
 static PyMethodDef loop_methods[] = {
     METHOD("_run_once", loop_run, METH_NOARGS),
@@ -639,20 +647,20 @@ static PyMethodDef loop_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define FLAG(name, field) \
-    {name, (getter)get_flag, (setter)set_flag, NULL, (void *)offsetof(bine__loop, field)}
+#define FLAG(name, field)                                                                   \
+    {                                                                                       \
+        name, (getter)get_flag, (setter)set_flag, NULL, (void *)offsetof(bine__loop, field) \
+    }
 
 static PyGetSetDef loop_getset[] = {
-    FLAG("_debug", debug),
-    FLAG("_stopping", stopping),
-    FLAG("_closed", closed),
-    FLAG("_shared", shared),
-    {NULL, NULL, NULL, NULL, NULL},
+    FLAG("_debug", debug),   FLAG("_stopping", stopping),    FLAG("_closed", closed),
+    FLAG("_shared", shared), {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot loop_slots[] = {
-    {Py_tp_new, loop_new},         {Py_tp_traverse, loop_traverse}, {Py_tp_clear, loop_clear},
-    {Py_tp_dealloc, loop_dealloc}, {Py_tp_methods, loop_methods},   {Py_tp_getset, loop_getset},
+    {Py_tp_new, loop_new},           {Py_tp_traverse, loop_traverse},
+    {Py_tp_clear, loop_clear},       {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_methods, loop_methods},   {Py_tp_getset, loop_getset},
     {Py_tp_finalize, loop_finalize}, {0, NULL},
 };
 

@@ -45,7 +45,7 @@ typedef struct bine__due {
 
 struct bine__loop {
     PyObject_HEAD
-    bine *rt; /* NULL: closed, or the runtime is */
+    bine *rt;                /* NULL: closed, or the runtime is */
     bine__describe describe; /* its place is what the runner parks on */
     bine__waiters parked;    /* the runner, when it has nothing to do */
     bine__micro *runner;     /* NULL: nobody runs it */
@@ -56,7 +56,7 @@ struct bine__loop {
     size_t arrivals;
     bine__endpoint **endpoints; /* by descriptor */
     size_t endpoints_size;
-    size_t watched; /* of them, that have a reader or a writer */
+    size_t watched;  /* of them, that have a reader or a writer */
     bine__due *dues; /* that are set, or have arrived and not run */
     bine__job call;  /* wakes the runner, or makes one */
     bool calling;    /* it is on its way, and holds the loop */
@@ -95,7 +95,7 @@ int bine__loop_run_handle(bine__loop *loop, PyObject *handle);
 /* Where asyncio.Handle and TimerHandle keep what they have. */
 typedef struct bine__handle_layout {
     PyTypeObject *handle, *timer;
-    PyObject *future; /* asyncio.Future */
+    PyObject *future;                                                     /* asyncio.Future */
     Py_ssize_t callback, args, cancelled, loop, traceback, repr, context; /* of Handle */
     Py_ssize_t when, scheduled;                                           /* of TimerHandle */
     Py_ssize_t due;                                                       /* of ours */

@@ -1,10 +1,11 @@
-/* The hot part of a stream transport: what is received goes straight to the protocol, what is written straight
- * to the socket. Whatever is out of the ordinary (an error, an end, a buffer that is not empty) goes to the
- * methods of asyncio's own transport, which this is a part of. */
+/* The hot part of a stream transport: what is received goes straight to the protocol, what is written
+ * straight to the socket. Whatever is out of the ordinary (an error, an end, a buffer that is not empty) goes
+ * to the methods of asyncio's own transport, which this is a part of. */
 #include "asyncio/loop.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <structmember.h>
 #include <sys/socket.h>
 
@@ -14,11 +15,15 @@ typedef struct stream {
     PyObject *dict; /* the transport's, where it keeps its state */
     bine__loop *loop;
     int fd;
-    bool into; /* the protocol has a buffer of its own */
+    bool into;       /* the protocol has a buffer of its own */
+    PyObject *feeds; /* asyncio.StreamReader, when the protocol is asyncio's own for these; else NULL */
 } stream;
 
 static struct names {
     PyObject *conn_lost, *protocol, *eof, *empty_waiter, *buffer; /* in the transport's dict */
+    PyObject *reader_ref;                                         /* in the dict of a StreamReaderProtocol */
+    PyObject *waiter, *limit, *transport;                         /* in that of a StreamReader */
+    PyObject *cancelled, *set_result;
     PyObject *data_received, *get_buffer, *buffer_updated;
     PyObject *fatal_error, *on_eof, *write_slowly;
 } names;
@@ -30,11 +35,22 @@ static int intern_names(void)
         PyObject **place;
         const char *text;
     } all[] = {
-        {&names.conn_lost, "_conn_lost"},         {&names.protocol, "_protocol"},
-        {&names.eof, "_eof"},                     {&names.empty_waiter, "_empty_waiter"},
-        {&names.buffer, "_buffer"},               {&names.data_received, "data_received"},
-        {&names.get_buffer, "get_buffer"},        {&names.buffer_updated, "buffer_updated"},
-        {&names.fatal_error, "_fatal_error"},     {&names.on_eof, "_read_ready__on_eof"},
+        {&names.conn_lost, "_conn_lost"},
+        {&names.protocol, "_protocol"},
+        {&names.eof, "_eof"},
+        {&names.empty_waiter, "_empty_waiter"},
+        {&names.buffer, "_buffer"},
+        {&names.data_received, "data_received"},
+        {&names.get_buffer, "get_buffer"},
+        {&names.buffer_updated, "buffer_updated"},
+        {&names.reader_ref, "_stream_reader_wr"},
+        {&names.waiter, "_waiter"},
+        {&names.limit, "_limit"},
+        {&names.transport, "_transport"},
+        {&names.cancelled, "cancelled"},
+        {&names.set_result, "set_result"},
+        {&names.fatal_error, "_fatal_error"},
+        {&names.on_eof, "_read_ready__on_eof"},
         {&names.write_slowly, "_write_slowly"},
     };
 
@@ -97,10 +113,101 @@ static char *buffer_of(bine__loop *loop)
     return loop->buffer;
 }
 
+/* ---- asyncio's streams: what StreamReader.feed_data() does, without a frame of Python's ---- */
+
+/* The reader's dict (new), if it is asyncio's own and alive; NULL: no, without an exception. */
+static PyObject *dict_of_reader(const stream *s, PyObject *protocol)
+{
+    PyObject *dict = PyObject_GenericGetDict(protocol, NULL);
+    PyObject *ref = dict == NULL ? NULL : PyDict_GetItemWithError(dict, names.reader_ref);
+    PyObject *reader = ref == NULL || ref == Py_None ? NULL : PyObject_CallNoArgs(ref);
+    PyObject *found = NULL;
+
+    if (reader != NULL && (PyObject *)Py_TYPE(reader) == s->feeds)
+        found = PyObject_GenericGetDict(reader, NULL);
+    Py_XDECREF(reader);
+    Py_XDECREF(dict);
+    PyErr_Clear();
+    return found;
+}
+
+/* Whether so much more leaves the reader below the size at which it pauses its transport. */
+static bool has_room(PyObject *reader, Py_ssize_t size)
+{
+    PyObject *limit = PyDict_GetItemWithError(reader, names.limit);
+    Py_ssize_t most = limit != NULL && PyLong_CheckExact(limit) ? PyLong_AsSsize_t(limit) : 0;
+
+    PyErr_Clear();
+    return size / 2 < most;
+}
+
+static bool append(PyObject *reader, const char *bytes, Py_ssize_t count)
+{
+    PyObject *buffer = PyDict_GetItemWithError(reader, names.buffer);
+    Py_ssize_t size;
+
+    if (buffer == NULL || !PyByteArray_CheckExact(buffer) ||
+        PyDict_GetItemWithError(reader, names.eof) != Py_False)
+        return false;
+    size = PyByteArray_GET_SIZE(buffer);
+    if (!has_room(reader, size + count) || PyByteArray_Resize(buffer, size + count) != 0) {
+        PyErr_Clear();
+        return false;
+    }
+    memcpy(PyByteArray_AS_STRING(buffer) + size, bytes, (size_t)count);
+    return true;
+}
+
+/* StreamReader._wakeup_waiter() */
+static PyObject *wake_waiter(PyObject *reader)
+{
+    PyObject *waiter = Py_XNewRef(PyDict_GetItemWithError(reader, names.waiter));
+    PyObject *is = NULL;
+    PyObject *none = NULL;
+
+    if (waiter == NULL || waiter == Py_None) {
+        Py_XDECREF(waiter);
+        Py_RETURN_NONE;
+    }
+    if (PyDict_SetItem(reader, names.waiter, Py_None) == 0)
+        is = PyObject_CallMethodNoArgs(waiter, names.cancelled);
+    if (is == Py_False)
+        none = PyObject_CallMethodOneArg(waiter, names.set_result, Py_None);
+    else if (is != NULL)
+        none = Py_NewRef(Py_None);
+    Py_XDECREF(is);
+    Py_DECREF(waiter);
+    return none;
+}
+
+/* False: it is for Python. Else *result is that of data_received(). */
+static bool feed(const stream *s, PyObject *protocol, const char *bytes, Py_ssize_t count, PyObject **result)
+{
+    PyObject *reader = s->feeds == NULL ? NULL : dict_of_reader(s, protocol);
+    bool fed = reader != NULL && append(reader, bytes, count);
+
+    if (fed)
+        *result = wake_waiter(reader);
+    Py_XDECREF(reader);
+    return fed;
+}
+
+static PyObject *hand_over(const stream *s, PyObject *protocol, const char *bytes, Py_ssize_t count)
+{
+    PyObject *data;
+    PyObject *none;
+
+    if (feed(s, protocol, bytes, count, &none))
+        return none;
+    data = PyBytes_FromStringAndSize(bytes, count);
+    none = data == NULL ? NULL : PyObject_CallMethodOneArg(protocol, names.data_received, data);
+    Py_XDECREF(data);
+    return none;
+}
+
 static PyObject *read_data(stream *s, PyObject *protocol)
 {
     char *buffer = buffer_of(s->loop);
-    PyObject *data;
     PyObject *none;
     ssize_t count;
 
@@ -109,9 +216,7 @@ static PyObject *read_data(stream *s, PyObject *protocol)
     count = recv(s->fd, buffer, BINE__RECEIVE_SIZE, 0);
     if (count <= 0)
         return received_nothing(s, count);
-    data = PyBytes_FromStringAndSize(buffer, count);
-    none = data == NULL ? NULL : PyObject_CallMethodOneArg(protocol, names.data_received, data);
-    Py_XDECREF(data);
+    none = hand_over(s, protocol, buffer, count);
     return none != NULL ? none : fail(s, "Fatal error: protocol.data_received() call failed.");
 }
 
@@ -169,10 +274,17 @@ static PyObject *stream_read(stream *s, PyObject *unused)
     return none;
 }
 
-/* into(is): whether the protocol has a buffer of its own. */
-static PyObject *stream_into(stream *s, PyObject *is)
+/* protocol(into, reader): whether the protocol has a buffer of its own; asyncio.StreamReader when it is
+ * asyncio's own for these, else None. */
+static PyObject *stream_protocol(stream *s, PyObject *args)
 {
-    s->into = PyObject_IsTrue(is) == 1;
+    PyObject *reader;
+    int into;
+
+    if (!PyArg_ParseTuple(args, "pO:protocol", &into, &reader))
+        return NULL;
+    s->into = into;
+    Py_XSETREF(s->feeds, reader == Py_None ? NULL : Py_NewRef(reader));
     Py_RETURN_NONE;
 }
 
@@ -288,6 +400,7 @@ static int stream_traverse(stream *s, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(s));
     Py_VISIT(s->transport);
     Py_VISIT(s->dict);
+    Py_VISIT(s->feeds);
     Py_VISIT(s->loop);
     return 0;
 }
@@ -295,6 +408,7 @@ static int stream_traverse(stream *s, visitproc visit, void *arg)
 static int stream_clear(stream *s)
 {
     Py_CLEAR(s->dict);
+    Py_CLEAR(s->feeds);
     Py_CLEAR(s->transport);
     return 0; /* the loop has the buffer, and stays */
 }
@@ -312,7 +426,7 @@ static void stream_dealloc(stream *s)
 
 static PyMethodDef stream_methods[] = {
     {"read", (PyCFunction)(void (*)(void))stream_read, METH_NOARGS, NULL},
-    {"into", (PyCFunction)(void (*)(void))stream_into, METH_O, NULL},
+    {"protocol", (PyCFunction)stream_protocol, METH_VARARGS, NULL},
     {"write", (PyCFunction)(void (*)(void))stream_write, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -86,6 +86,14 @@ static PyObject *look_again(PyObject *unused, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* shutting_down(): nothing is spawned any more. */
+static PyObject *shutting_down(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    return PyBool_FromLong(bine__here == NULL || bine__here->shutting_down);
+}
+
 /* config_seed(): bine_config.seed. */
 static PyObject *config_seed(PyObject *unused, PyObject *none)
 {
@@ -105,6 +113,7 @@ static PyMethodDef calls[] = {
     {"guard_locks", guard_locks, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
+    {"shutting_down", shutting_down, METH_NOARGS, NULL},
     {"await_child", (PyCFunction)(void (*)(void))bine__await_child, METH_FASTCALL, NULL},
     {"loop_types", bine__loop_types, METH_NOARGS, NULL},
     {"config_seed", config_seed, METH_NOARGS, NULL},

@@ -1,14 +1,13 @@
 """async_echo.py BINE ECHO_CLIENT [PYTHON]: the same echo in asyncio on Bine's loop, on the stock loop and, where it is
 installed, on uvloop; one client in C. Each row is the best of three runs that take turns. The server's own
 time a round trip (user and system) says more than the rate where the machine has other things to do."""
+import json
 import os
-import re
 import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = os.environ.get("BINE_BENCH_SECONDS", "2")
-WARM_UP = 0.2  # seconds of the client's that it does not count
 RUNS = int(os.environ.get("BINE_BENCH_RUNS", "3"))
 CONNECTIONS = [int(n) for n in os.environ.get("BINE_BENCH_CONNECTIONS", "1 10 100 1000").split()]
 
@@ -20,18 +19,19 @@ def cpu_seconds(process):
 
 
 def rate(program, loop, kind, client, connections):
+    """What the client says, and the server's own time a request in us."""
     with subprocess.Popen([program, os.path.join(HERE, "echo_asyncio.py"), loop, kind], stdout=subprocess.PIPE,
                           text=True) as server:
         try:
             port = server.stdout.readline().strip()
             before = cpu_seconds(server)
-            line = subprocess.run([client, port, str(connections), SECONDS], capture_output=True, text=True,
-                                  check=True).stdout.strip()
+            text = subprocess.run([client, port, str(connections), SECONDS], capture_output=True, text=True,
+                                  check=True).stdout
             used = cpu_seconds(server) - before
         finally:
             server.kill()
-    number = int(re.match(r"\d+", line)[0])
-    return number, used / (number * (float(SECONDS) + WARM_UP)) * 1e6, line
+    said = json.loads(text)
+    return said["rate"], used / said["requests"] * 1e6, said["p50"], said["p99"]
 
 
 def main():
@@ -46,12 +46,13 @@ def main():
             for _ in range(RUNS):
                 for loop, program in loops.items():
                     best.setdefault(loop, []).append(rate(program, loop, kind, client, connections))
-            rates = {loop: max(runs)[0] for loop, runs in best.items()}
+            rates = {loop: max(run[0] for run in runs) for loop, runs in best.items()}
             costs = {loop: min(run[1] for run in runs) for loop, runs in best.items()}
             for loop, runs in best.items():
-                print(f"{kind:8} {connections:4}  {loop:6} {max(runs)[2]}  {costs[loop]:.1f} us of the server's; bine: "
-                      f"{rates['bine'] / rates[loop]:.2f} times the rate, {costs[loop] / costs['bine']:.2f} by its time",
-                      flush=True)
+                p50, p99 = max(runs)[2:]
+                print(f"{kind:8} {connections:4}  {loop:6} {rates[loop]:7.0f} /s  p50 {p50:.0f} p99 {p99:.0f} us  "
+                      f"{costs[loop]:.1f} us of the server's; bine: {rates['bine'] / rates[loop]:.2f} times the rate, "
+                      f"{costs[loop] / costs['bine']:.2f} by its time", flush=True)
 
 
 main()

@@ -25,8 +25,13 @@ def use_bine():
                 selector.close()
             super().__init__()
 
+    stock = asyncio.SelectorEventLoop
+
+    def new_loop():
+        """On other threads asyncio has its own."""
+        return stock() if bine.current() is None else Loop()
     asyncio.SelectorEventLoop = unix_events.SelectorEventLoop = Loop
-    asyncio.DefaultEventLoopPolicy._loop_factory = Loop
+    asyncio.DefaultEventLoopPolicy._loop_factory = staticmethod(new_loop)
     if hasattr(asyncio, "EventLoop"):
         asyncio.EventLoop = unix_events.EventLoop = Loop
 

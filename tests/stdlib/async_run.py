@@ -243,3 +243,28 @@ def test_off_a_micro_thread_it_is_refused():
     thread.start()
     thread.join()
     assert isinstance(errors[0], bine.NotInMicroThread), errors
+
+
+def test_who_stops_the_shared_loop_stops_nobody():
+    async def stops():
+        loop = asyncio.get_running_loop()
+        loop.stop()
+        await asyncio.sleep(0)
+        loop.stop()
+        return await double(2)
+    assert bine.run_async(stops()) == 4
+
+
+def test_a_system_exit_in_a_callback_leaves_the_others_theirs():
+    def leave():
+        raise KeyboardInterrupt
+
+    async def main():
+        asyncio.get_running_loop().call_soon(leave)
+        return await double(2)
+    try:
+        result = bine.run_async(main())
+    except KeyboardInterrupt:  # it has come to the main script
+        result = 4
+    assert result == 4
+    assert bine.run_async(double(3)) == 6

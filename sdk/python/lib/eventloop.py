@@ -8,7 +8,7 @@ import signal
 import warnings
 import weakref
 from asyncio import base_events, constants, events, format_helpers, futures, protocols, selector_events, sslproto
-from asyncio import unix_events
+from asyncio import streams, unix_events
 
 _Loop, _Stream = loop_types()
 _logger = logging.getLogger("asyncio")
@@ -33,6 +33,17 @@ class _Watched:
         pass
 
 
+_received, _fed = streams.StreamReaderProtocol.data_received, streams.StreamReader.feed_data
+
+
+def _reader_class(protocol):
+    """StreamReader, when the protocol feeds one as asyncio does and nobody has put something else there."""
+    if type(protocol) is streams.StreamReaderProtocol and streams.StreamReaderProtocol.data_received is _received \
+            and streams.StreamReader.feed_data is _fed and "data_received" not in vars(protocol):
+        return streams.StreamReader
+    return None
+
+
 class _StreamTransport(selector_events._SelectorSocketTransport):
     """asyncio's own, with the way of what is read and written in C."""
 
@@ -45,7 +56,7 @@ class _StreamTransport(selector_events._SelectorSocketTransport):
     def set_protocol(self, protocol):
         super().set_protocol(protocol)
         if self._stream is not None:
-            self._stream.into(isinstance(protocol, protocols.BufferedProtocol))
+            self._stream.protocol(isinstance(protocol, protocols.BufferedProtocol), _reader_class(protocol))
 
     def _write_slowly(self, data):
         selector_events._SelectorSocketTransport.write(self, data)
@@ -385,10 +396,22 @@ def _refuse_in_loop(awaitable):
         raise RuntimeError("run_async() would hold up the event loop that it waits for: in async code, use await")
 
 
+def _run_alone(awaitable):
+    """At the end, when there is no micro-thread to be had for the shared loop any more."""
+    loop = EventLoop()
+    try:
+        return loop.run_until_complete(_awaited(awaitable))
+    finally:
+        loop.close()
+
+
 def run_async(awaitable):
     if bine.current() is None:
         raise bine.NotInMicroThread("run_async() is for micro-threads")
     _refuse_in_loop(awaitable)
+    if shutting_down() and hasattr(awaitable, "__await__") and not futures.isfuture(awaitable) \
+            and not (_shared is not None and _shared.is_running()):
+        return _run_alone(awaitable)
     future = _future_of(awaitable)
     if not future.done():
         _wait(future)

@@ -69,15 +69,17 @@ TEST(async_code_and_micro_threads_wait_for_each_other)
 TEST(the_end_comes_to_async_code)
 {
     open_driven();
-    start_driven("import asyncio, bine\n"
+    start_driven("import asyncio, bine, host\n"
                  "left = []\n"
                  "async def main():\n"
                  "    try:\n"
+                 "        host.note('runs')\n"
                  "        await asyncio.sleep(3600)\n"
                  "    finally:\n"
                  "        await asyncio.sleep(0.001)\n"
                  "        left.append(1)\n"
                  "bine.run_async(main())");
+    run_until_noted("runs");
     CHECK_OK(bine_shutdown(rt, 10 * SECOND));
     run_until_over();
     CHECK_EQ(script_int("len(left)"), 1);
@@ -101,5 +103,25 @@ TEST(a_loop_that_is_held_up_lets_the_host_sleep)
                "    return data.decode()\n"
                "got = bine.run_async(main())");
     CHECK_STR(script_str("got"), "x");
+    close_driven();
+}
+
+TEST(clean_up_at_the_end_may_be_async)
+{
+    open_driven();
+    start_driven("import asyncio, bine, host\n"
+                 "left = []\n"
+                 "async def clean_up():\n"
+                 "    left.append(await asyncio.sleep(0.001, 1))\n"
+                 "try:\n"
+                 "    host.note('runs')\n"
+                 "    bine.sleep(3600)\n"
+                 "finally:\n"
+                 "    with bine.shield(60):\n"
+                 "        bine.run_async(clean_up())");
+    run_until_noted("runs");
+    CHECK_OK(bine_shutdown(rt, 10 * SECOND));
+    run_until_over();
+    CHECK_EQ(script_int("len(left)"), 1);
     close_driven();
 }
