@@ -28,10 +28,18 @@ def connections():
         client.close()
 
 
+@contextlib.contextmanager
+def command(client, line):
+    """Its standard input, output and errors. They are closed in time: paramiko's destructors would do it too, but a
+    destructor cannot wait, and closing waits for others who are writing to the connection."""
+    given, output, errors = client.exec_command(line)
+    with given, output, errors:
+        yield given, output, errors
+
+
 def test_each_has_a_connection():
     def work(i):
-        with connected() as client:
-            _, output, _ = client.exec_command(f"echo word {i}")
+        with connected() as client, command(client, f"echo word {i}") as (_, output, _):
             return output.read()
     assert crowd.crowd(work, 40) == [b"word %d\n" % i for i in range(40)]
 
@@ -39,8 +47,8 @@ def test_each_has_a_connection():
 def test_commands():
     with connections() as client:
         def work(i):
-            _, output, errors = client(i).exec_command(f"echo out {i}; echo error {i} >&2; exit {i}")
-            return output.read(), errors.read(), output.channel.recv_exit_status()
+            with command(client(i), f"echo out {i}; echo error {i} >&2; exit {i}") as (_, output, errors):
+                return output.read(), errors.read(), output.channel.recv_exit_status()
         assert crowd.crowd(work) == [(b"out %d\n" % i, b"error %d\n" % i, i) for i in range(crowd.COUNT)]
 
 
@@ -49,20 +57,20 @@ def test_all_wait_at_once():
     all_begun = threading.Barrier(crowd.COUNT)
     with connections() as client:
         def work(i):
-            given, output, _ = client(i).exec_command("echo begun; read line; echo got $line")
-            assert output.readline() == "begun\n"
-            all_begun.wait()
-            given.write(f"line {i}\n")
-            given.flush()
-            return output.read()
+            with command(client(i), "echo begun; read line; echo got $line") as (given, output, _):
+                assert output.readline() == "begun\n"
+                all_begun.wait()
+                given.write(f"line {i}\n")
+                given.flush()
+                return output.read()
         assert crowd.crowd(work) == [b"got line %d\n" % i for i in range(crowd.COUNT)]
 
 
 def test_much_output_comes_whole():
     with connections() as client:
         def work(i):
-            _, output, _ = client(i).exec_command(f"yes {i} | head -n 20000")
-            return output.read() == b"%d\n" % i * 20000
+            with command(client(i), f"yes {i} | head -n 20000") as (_, output, _):
+                return output.read() == b"%d\n" % i * 20000
         assert all(crowd.crowd(work, 40))
 
 
