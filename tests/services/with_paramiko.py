@@ -28,19 +28,25 @@ def connections():
         client.close()
 
 
+def outcome(client, line):
+    """(output, errors, exit status). The command reads to the end of its input, which paramiko says at close(): where it
+    comes when the command has ended already, sshd ends the whole connection."""
+    given, output, errors = client.exec_command(f"cat >/dev/null; {line}")
+    given.close()  # a destructor would do it as well, but it cannot wait until others have written
+    return output.read(), errors.read(), output.channel.recv_exit_status()
+
+
 def test_each_has_a_connection():
     def work(i):
         with connected() as client:
-            _, output, _ = client.exec_command(f"echo word {i}")
-            return output.read()
-    assert crowd.crowd(work, 40) == [b"word %d\n" % i for i in range(40)]
+            return outcome(client, f"echo word {i}")
+    assert crowd.crowd(work, 40) == [(b"word %d\n" % i, b"", 0) for i in range(40)]
 
 
 def test_commands():
     with connections() as client:
         def work(i):
-            _, output, errors = client(i).exec_command(f"echo out {i}; echo error {i} >&2; exit {i}")
-            return output.read(), errors.read(), output.channel.recv_exit_status()
+            return outcome(client(i), f"echo out {i}; echo error {i} >&2; exit {i}")
         assert crowd.crowd(work) == [(b"out %d\n" % i, b"error %d\n" % i, i) for i in range(crowd.COUNT)]
 
 
@@ -49,11 +55,11 @@ def test_all_wait_at_once():
     all_begun = threading.Barrier(crowd.COUNT)
     with connections() as client:
         def work(i):
-            given, output, _ = client(i).exec_command("echo begun; read line; echo got $line")
+            given, output, _ = client(i).exec_command("echo begun; read line; cat >/dev/null; echo got $line")
             assert output.readline() == "begun\n"
             all_begun.wait()
             given.write(f"line {i}\n")
-            given.flush()
+            given.close()
             return output.read()
         assert crowd.crowd(work) == [b"got line %d\n" % i for i in range(crowd.COUNT)]
 
@@ -61,8 +67,7 @@ def test_all_wait_at_once():
 def test_much_output_comes_whole():
     with connections() as client:
         def work(i):
-            _, output, _ = client(i).exec_command(f"yes {i} | head -n 20000")
-            return output.read() == b"%d\n" % i * 20000
+            return outcome(client(i), f"yes {i} | head -n 20000") == (b"%d\n" % i * 20000, b"", 0)
         assert all(crowd.crowd(work, 40))
 
 

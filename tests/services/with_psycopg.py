@@ -1,4 +1,6 @@
 """python3-psycopg (3), as it stands, by 200 micro-threads at once."""
+import threading
+
 import crowd
 
 psycopg = crowd.need("psycopg")
@@ -42,7 +44,7 @@ def test_transactions_of_all():
 
 
 def test_all_wait_at_once():
-    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and objid = 8 and not granted"
 
     def work(i):
         with connected() as connection:
@@ -71,17 +73,19 @@ def test_rows_are_copied_in_and_out():
 
 
 def test_notifications_are_waited_for():
+    """One that comes while a statement runs is not given to notifies(): all listen before it is sent."""
+    all_listen = threading.Barrier(crowd.COUNT + 1)
+
     def work(i):
         with connected() as connection:
             connection.execute("listen news")
-            connection.execute("select pg_advisory_lock_shared(10)")
+            all_listen.wait()
             return next(connection.notifies()).payload
-    holding = "select count(*) from pg_locks where locktype = 'advisory' and granted"
+    listeners = crowd.Begun(crowd.crowd, work)
     with connected() as main:
-        listeners = crowd.Begun(crowd.crowd, work)
-        crowd.until(lambda: main.execute(holding).fetchone()[0] == crowd.COUNT)
+        all_listen.wait()
         main.execute("notify news, 'all of you'")
-        assert listeners.end() == ["all of you"] * crowd.COUNT
+    assert listeners.end() == ["all of you"] * crowd.COUNT
 
 
 if __name__ == "__main__":

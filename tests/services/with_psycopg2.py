@@ -1,5 +1,7 @@
 """python3-psycopg2 by 200 micro-threads at once. Its C library waits by itself unless it is given a function to wait
 with: the one line that a program adds."""
+import threading
+
 import crowd
 
 psycopg2 = crowd.need("psycopg2")
@@ -82,8 +84,8 @@ def test_all_wait_at_once():
         connection.close()
         return i
     waiters = crowd.Begun(crowd.crowd, work)
-    crowd.until(lambda: one(main, "select count(*) from pg_locks where locktype = 'advisory' and not granted")
-                == crowd.COUNT)
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and objid = 7 and not granted"
+    crowd.until(lambda: one(main, waiting) == crowd.COUNT)
     do(main, "select pg_advisory_unlock(7)")
     assert waiters.end() == list(range(crowd.COUNT))
     main.close()
@@ -126,12 +128,12 @@ def test_a_pool_is_shared():
 
 
 def test_a_notification_is_waited_for():
-    main = connected()
+    all_listen = threading.Barrier(crowd.COUNT + 1)
 
     def work(i):
         connection = connected()
         do(connection, "listen news")
-        do(connection, "select pg_advisory_lock_shared(9)")
+        all_listen.wait()
         while not connection.notifies:
             crowd.wait_readable(connection)
             connection.poll()
@@ -139,8 +141,8 @@ def test_a_notification_is_waited_for():
         connection.close()
         return heard
     listeners = crowd.Begun(crowd.crowd, work)
-    crowd.until(lambda: one(main, "select count(*) from pg_locks where locktype = 'advisory' and granted")
-                == crowd.COUNT)
+    main = connected()
+    all_listen.wait()
     do(main, "notify news, 'all of you'")
     assert listeners.end() == ["all of you"] * crowd.COUNT
     main.close()
