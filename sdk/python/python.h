@@ -46,6 +46,7 @@ typedef struct bine__python {
     PyObject *switch_hook;                /* a script's, or NULL */
     PyObject *library;                    /* name -> namespace of the parts in Python that have been run */
     bine_micro *failed;                   /* ended with an error that nobody has taken yet */
+    struct bine__loop *loops;             /* event loops that are open */
     struct bine__generator *generators;   /* that have begun and not ended, the newest first */
     bool closed_generators;               /* none begins any more */
     bine__job call;                       /* wakes the following */

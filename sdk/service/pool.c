@@ -28,9 +28,9 @@ typedef struct lane lane;
 typedef struct thread {
     pthread_t id;
     lane *of;
-    bool lives; /* and is to be joined, unless it is left behind */
-    bool ended; /* likewise: joining does not wait */
-    bool busy;
+    bool lives;       /* and is to be joined, unless it is left behind */
+    bool ended;       /* likewise: joining does not wait */
+    bine__work *work; /* that it does; stays, for all to see whose it is, where that ends the thread */
 } thread;
 
 struct lane {
@@ -133,11 +133,11 @@ static void *serve(void *arg)
     while (await_work(l)) {
         bine__work *work = pop(l);
 
-        self->busy = true;
+        self->work = work;
         pthread_mutex_unlock(&pool->lock);
         work->run(work);
         pthread_mutex_lock(&pool->lock);
-        self->busy = false;
+        self->work = NULL;
         pthread_mutex_unlock(&pool->lock);
         hand_back(pool, work);
         pthread_mutex_lock(&pool->lock);
@@ -252,7 +252,7 @@ static void dismiss_idle(lane *l)
         bool ends;
 
         pthread_mutex_lock(&l->pool->lock);
-        ends = t->lives && !t->busy && l->first == NULL;
+        ends = t->lives && t->work == NULL && l->first == NULL;
         pthread_cond_broadcast(&l->news);
         pthread_mutex_unlock(&l->pool->lock);
         if (!ends)
@@ -282,7 +282,7 @@ static bool let_go(struct bine__pool *pool, thread *t)
     bool busy;
 
     pthread_mutex_lock(&pool->lock);
-    busy = t->busy;
+    busy = t->work != NULL;
     pthread_mutex_unlock(&pool->lock);
     if (busy)
         pthread_detach(t->id);

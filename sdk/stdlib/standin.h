@@ -160,6 +160,12 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
 extern bine__standin *const bine__process_standins[];
 extern bine__standin *const bine__rare_standins[];
 extern bine__standin *const bine__resolve_standins[];
+extern bine__standin *const bine__select_standins[];
+extern bine__standin *const bine__socket_standins[];
+extern bine__standin *const bine__socket_rare_standins[];
+extern bine__standin *const bine__connect_standins[];
+extern bine__standin *const bine__sendfile_standins[];
+extern bine__standin *const bine__ssl_standins[];
 extern bine__standin *const bine__semaphore_standins[];
 extern bine__standin *const bine__signal_standins[];
 extern bine__standin *const bine__time_standins[];

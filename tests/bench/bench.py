@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import echo
+
 HERE = Path(__file__).parent
 ROUNDS = 9
 WAKES = 2000
@@ -56,6 +58,15 @@ def row_of_overruns(frames):
     late = frames["tick, kept"]["p99.9"] / 1000
     row(f"tick overrun, p99.9, {frames['agents']:,} agents, not interrupted", f"{late:.0f} us", "at most 100 us",
         late <= 100)
+
+
+def rows_of_echo(bine, folder):
+    figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder / "plain_python"))
+    echo.print_table(figures)
+    for peer, target in (("gevent", 2), ("uvloop", 1)):
+        for connections, times in echo.ratios(figures, peer).items():
+            row(f"echo, requests/s: ours / {peer}'s, {connections:,} connections", f"{times:.2f}",
+                f"at least {target}", times >= target)
 
 
 def main(bine, folder):
@@ -118,6 +129,7 @@ def main(bine, folder):
             row(f"idle for 2 s, {mode}: woken", f"{wakes}", "never", wakes <= 0)
             row(f"idle for 2 s, {mode}: processor time", f"{used['cpu']} us", "at most 1,000 us", used["cpu"] <= 1000)
     row_of_overruns(frames)
+    rows_of_echo(bine, folder)
 
 
 if __name__ == "__main__":

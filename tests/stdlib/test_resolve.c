@@ -18,6 +18,7 @@ enum { NAMES = 16 };
 static sem_t hole;    /* lets one out */
 static sem_t arrived; /* one for each inside */
 static atomic_int lookups;
+static atomic_bool gives_up; /* and lets all out without an answer */
 static _Atomic pthread_t last_by;
 
 typedef int (*getaddrinfo_function)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
@@ -34,6 +35,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
         sem_post(&arrived);
         while (sem_wait(&hole) != 0)
             CHECK_EQ(errno, EINTR);
+        if (atomic_load(&gives_up))
+            return EAI_AGAIN;
         node = "127.0.0.1";
     }
     return original(node, service, hints, out);
@@ -63,6 +66,13 @@ static void open_hole(int count)
 static void await_end(bine *rt)
 {
     CHECK_EQ(bine_run(rt, BINE_RUN_DEFAULT), 0);
+}
+
+/* For lookups that nobody waits for: as they end without an interpreter, nobody frees an answer. */
+static void give_up(int count)
+{
+    atomic_store(&gives_up, true);
+    open_hole(count);
 }
 
 /* ask(name): its answer, or what went wrong, goes to `said`. */
@@ -149,7 +159,7 @@ TEST(when_no_server_answers_in_time_it_fails_and_leaves_the_thread_behind)
     settle(rt);
     CHECK(script_true("[type(e) for e in said.values()] == [socket.gaierror] * 2"));
     CHECK(script_true("said['a.hole'].args == (socket.EAI_AGAIN, 'Temporary failure in name resolution')"));
-    open_hole(2);
+    give_up(2);
     close_runtime(rt);
 }
 
@@ -182,7 +192,7 @@ TEST(a_cancelled_lookup_leaves_at_once)
     start_script(rt, "import __main__; __main__.micro.cancel()");
     settle(rt);
     CHECK(script_true("type(said['a.hole']) is bine.Cancelled"));
-    open_hole(1);
+    give_up(1);
     close_runtime(rt);
 }
 
@@ -197,7 +207,7 @@ TEST(a_timeout_of_the_scripts_ends_a_lookup)
     crank(2 * SECOND);
     settle(rt);
     CHECK(script_true("type(said['a.hole']) is bine.Timeout"));
-    open_hole(1);
+    give_up(1);
     close_runtime(rt);
 }
 
@@ -256,5 +266,5 @@ TEST(closing_leaves_a_lookup_behind)
     start_script(rt, "import __main__; __main__.micro.cancel()");
     settle(rt);
     close_runtime(rt);
-    open_hole(1);
+    give_up(1);
 }
