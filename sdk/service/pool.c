@@ -430,11 +430,17 @@ static int wait_for(bine *rt, lane *l, wish *w)
     return BINE_OK;
 }
 
+/* When a thread has done its work is no matter of game time: there, files are read while the world stands still. */
+static bool is_deterministic(const bine *rt, const lane *l)
+{
+    return rt->real_timers == &rt->timers && l == &l->pool->lanes[BINE__FILES];
+}
+
 static int stand_in_line(bine *rt, lane *l, wish *w)
 {
     int status;
 
-    if (!submit(l, w->work)) {
+    if (is_deterministic(rt, l) || !submit(l, w->work)) {
         run_here(rt, w->work);
         return BINE_OK;
     }

@@ -66,14 +66,16 @@ void bine__standins_close(void);
 /* patched(): see module.c. */
 PyObject *bine__py_patched(PyObject *module, PyObject *none);
 
-/* Whether the running code is on a micro-thread that may be suspended here. */
+/* Whether the running code is on a micro-thread that may be suspended here. Not where C code has taken the
+ * GIL once more (bine_python_enter(), a report that reads a script's source): that would be held on to by one
+ * who waits. */
 static inline bool bine__stands_in(bine *rt)
 {
     if (rt == NULL)
         return false;
     if ((rt->current->no_wait & BINE__COLLECTS) != 0)
         bine__forget_collection(rt); /* if it is over */
-    return rt->current->no_wait == 0 && !bine__is_tracing(rt->tstate);
+    return rt->current->no_wait == 0 && rt->gil_depth == 1 && !bine__is_tracing(rt->tstate);
 }
 
 /* ---- entries ---- */

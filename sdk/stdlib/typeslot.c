@@ -26,7 +26,7 @@ static void hand_down(PyTypeObject *type, size_t offset, function from, function
 
 static void exchange(PyTypeObject *type, const bine__typeslot *slot, function from, function to)
 {
-    PyObject *wrapper = PyDict_GetItemString(type->tp_dict, slot->name);
+    PyObject *wrapper = type->tp_dict == NULL ? NULL : PyDict_GetItemString(type->tp_dict, slot->name);
 
     if (wrapper != NULL && Py_IS_TYPE(wrapper, &PyWrapperDescr_Type) &&
         ((PyWrapperDescrObject *)wrapper)->d_wrapped == (void *)from)

@@ -378,9 +378,7 @@ def test_a_terminal_that_nobody_reads_suspends_its_writer():
     master, slave = pty.openpty()
     tty.setraw(slave)
     text = b"0123456789" * 10000
-    writer = bine.spawn(os.write, slave, text)
-    bine.sleep(0.01)
-    assert not writer.done
+    writer = suspended(os.write, slave, text)
     got = b""
     while len(got) < len(text):
         got += os.read(master, 100000)

@@ -47,7 +47,7 @@ def meets_a_slow_disk(held, act):
         user = bine.spawn(act, disk.path)
         assert disk.asked() in held
         turns = []
-        other = bine.spawn(lambda: [turns.append(bine.sleep(0.001)) for _ in range(3)])
+        other = bine.spawn(lambda: [turns.append(bine.pause()) for _ in range(3)])
         other.join()
         assert len(turns) == 3 and not user.done
         disk.answer()
