@@ -86,7 +86,7 @@ static const char asker[] =
 static void start_asking(bine *rt, const char *script)
 {
     start_script(rt, asker);
-    settle(rt);
+    await_end(rt); /* importing may wait for files */
     bine_python_enter(rt);
     CHECK_EQ(PyRun_SimpleString(script), 0);
     bine_python_leave(rt);
