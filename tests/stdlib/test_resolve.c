@@ -116,10 +116,10 @@ TEST(what_is_an_address_needs_no_thread)
                      "bine.spawn(ask, 'x', lambda _: socket.getaddrinfo('127.0.0.1', '80'))\n"
                      "bine.spawn(ask, 'y', lambda _: socket.gethostbyname('127.0.0.1'))\n"
                      "bine.spawn(ask, 'z', lambda _: socket.getnameinfo(('127.0.0.1', 80), 3))\n");
+    await_end(rt);
     CHECK(script_true("said['y'] == '127.0.0.1' and said['z'] == ('127.0.0.1', '80')"));
     CHECK_EQ(script_int("len(said)"), 8);
     CHECK(pthread_equal(last_by, pthread_self()));
-    await_end(rt);
     close_runtime(rt);
 }
 
