@@ -205,6 +205,11 @@ void bine__pool_forked(bine *rt);
 /* Whether anybody waits for a thread of the pool. */
 bool bine__pool_awaited(const bine *rt);
 
+/* sdk/stdlib: */
+
+/* In the child of a fork: no thread of the pool is on its way into the interpreter. */
+void bine__offload_forked(void);
+
 /* sdk/python: */
 
 /* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 
 enum { NAMES = 16 };
@@ -255,6 +256,39 @@ TEST(an_error_of_the_lookup_has_the_context_that_it_was_raised_in)
                  "else: raise AssertionError\n");
     await_end(rt);
     close_runtime(rt);
+}
+
+/* ---- the end ---- */
+
+static const bine *closing; /* while a thread of the pool is to be late */
+static atomic_bool is_late;
+
+PyGILState_STATE __real_PyGILState_Ensure(void);
+PyGILState_STATE __wrap_PyGILState_Ensure(void);
+
+/* A thread that enters the interpreter when that has gone crashes. */
+PyGILState_STATE __wrap_PyGILState_Ensure(void)
+{
+    if (closing != NULL) {
+        atomic_store(&is_late, true);
+        for (int i = 0; i < 100000 && !atomic_load(&closing->over); i++)
+            sched_yield();
+    }
+    return __real_PyGILState_Ensure();
+}
+
+TEST(closing_waits_for_a_lookup_that_is_about_to_begin)
+{
+    bine *rt = open_names();
+
+    closing = rt;
+    start_asking(rt, "micro = bine.spawn(ask, 'a.hole')");
+    while (!atomic_load(&is_late))
+        sched_yield();
+    start_script(rt, "import __main__; __main__.micro.cancel()");
+    settle(rt);
+    close_runtime(rt);
+    give_up(1);
 }
 
 TEST(closing_leaves_a_lookup_behind)
