@@ -367,6 +367,7 @@ static void leave_others(bine *rt)
     for (bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
         if (micro != rt->current)
             bine__micro_leave(micro);
+    bine__stdlib_forked(rt);
 }
 
 /* In the child of os.fork(): it shares the loop's descriptors with its parent, and a thread that is

@@ -31,6 +31,8 @@ struct bine {
     bool hooks;                 /* the host's switch hook or Python's */
     bool timing;                /* bine_tick_info's longest job */
     uint64_t stop;              /* ready.out at which the tick looks up again */
+    uint64_t fair_turn;         /* ready.out when fair_calls began; see stdlib/fair.h */
+    unsigned fair_calls;
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
     bine__micro ending;         /* stands for one that has ended, while destructors still run on its stack */
@@ -63,30 +65,31 @@ struct bine {
 
     bine_config config; /* with pointers of its own, or NULL */
     int gil_depth;
+    int recursion_cap;
     bool ticking;
     bool shutting_down;
-    bool closing; /* jobs only free what they hold */
-    bool started; /* a script has been run: __main__ is taken */
+    bool closing;          /* jobs only free what they hold */
+    bool started;          /* a script has been run: __main__ is taken */
+    bool hooking;          /* a switch hook is running */
+    bool collects_here;    /* the collector was last begun by the owner */
+    bool descriptors_lost; /* the runtime's own: closed by somebody, not to be had again yet */
     bine__timer grace;
     bine__job grace_over;
-    int recursion_cap;
     unsigned long long loaded_objects; /* the dynamic linker's count, to notice libstdc++ */
     struct bine_deferred *deferreds;   /* those to be seen to before the end, the newest first */
     uint64_t walks;                    /* searches through deferreds so far */
     bine_switch_hook switch_hook;      /* the host's, or NULL */
     void *switch_user;
-    unsigned finalizing;         /* destructors in progress on the running stack */
-    bool hooking;                /* a switch hook is running */
-    bool collects_here;          /* the collector was last begun by the owner */
     struct bine__python *python; /* what sdk/python keeps per runtime */
+    unsigned finalizing;         /* destructors in progress on the running stack */
+    int foreign_wakeup;          /* a script's own, while ours stands in for it; -1: none */
     int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
     ino_t signal_inode;          /* of it */
-    bool descriptors_lost;       /* and not to be had again yet */
-    int foreign_wakeup;          /* a script's own, while ours stands in for it; -1: none */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
     struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
     struct bine__stalls *stalls;           /* see python/stall.h; NULL: not wanted */
+    size_t watched;                        /* descriptors that event loops watch, see asyncio/ */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
@@ -209,6 +212,8 @@ bool bine__pool_awaited(const bine *rt);
 
 /* In the child of a fork: no thread of the pool is on its way into the interpreter. */
 void bine__offload_forked(void);
+/* In the child of a fork, which has the running micro-thread alone: what others were about is over. */
+void bine__stdlib_forked(bine *rt);
 
 /* sdk/python: */
 

@@ -3,6 +3,7 @@
  */
 #include "python/library.h"
 
+#include "asyncio/loop.h"
 #include "core/coroutine.h"
 #include "stdlib/process.h"
 #include "python/line.h"
@@ -105,6 +106,7 @@ static PyMethodDef calls[] = {
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
     {"await_child", (PyCFunction)(void (*)(void))bine__await_child, METH_FASTCALL, NULL},
+    {"loop_types", bine__loop_types, METH_NOARGS, NULL},
     {"config_seed", config_seed, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -94,12 +94,12 @@ static void end_watches(uv_reactor *r)
 }
 
 /* 0, or a negative errno; then it is not intact. */
-static int renew_watches(uv_reactor *r)
+static int renew_watches(uv_reactor *r, bool forked)
 {
     int status;
 
     end_watches(r);
-    status = bine__pollset_renew(&r->set);
+    status = bine__pollset_renew(&r->set, forked);
     return status != 0 ? status : begin_watches(r);
 }
 
@@ -141,6 +141,22 @@ static void lose_loop(uv_reactor *r)
     r->watches = NULL;
 }
 
+/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
+ * for nothing else would. (libuv 1.44, uv_run().) */
+static void end_wait(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+/* libuv has epoll know of a descriptor when the loop next runs, and ends the process when that one has been
+ * closed by then. So it tells epoll of those that the loop was made with now. */
+static void settle_loop(uv_reactor *r)
+{
+    uv_timer_start(&r->timer, end_wait, 0, 0); /* without anything to do it would not look at descriptors */
+    uv_run(r->loop, UV_RUN_NOWAIT);
+    uv_timer_stop(&r->timer);
+}
+
 /* 0, or a negative errno. */
 static int open_loop(uv_reactor *r)
 {
@@ -154,11 +170,22 @@ static int open_loop(uv_reactor *r)
         return status;
     }
     uv_timer_init(r->loop, &r->timer); /* cannot fail */
+    settle_loop(r);
     return begin_watches(r);
 }
 
+static bool is_epoll(int fd)
+{
+    struct epoll_event event;
+
+    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
+}
+
+/* What has been closed since the last turn nobody has noticed yet. */
 static void close_loop(uv_reactor *r)
 {
+    if (r->loop != NULL && !is_epoll(uv_backend_fd(r->loop)))
+        lose_loop(r);
     if (r->loop == NULL)
         return;
     uv_close((uv_handle_t *)&r->timer, NULL);
@@ -167,13 +194,6 @@ static void close_loop(uv_reactor *r)
     uv_loop_close(r->loop);
     free(r->loop);
     r->loop = NULL;
-}
-
-/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
- * for nothing else would. (libuv 1.44, uv_run().) */
-static void end_wait(uv_timer_t *timer)
-{
-    uv_stop(timer->loop);
 }
 
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
@@ -208,13 +228,6 @@ static void ask_own(bine__reactor *reactor)
         wake(reactor);
 }
 
-static bool is_epoll(int fd)
-{
-    struct epoll_event event;
-
-    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
-}
-
 static bool intact_own(const bine__reactor *reactor)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
@@ -227,10 +240,9 @@ static int renew_own(bine__reactor *reactor, bool forked)
     uv_reactor *r = (uv_reactor *)reactor;
     int status;
 
-    (void)forked;
     if (r->loop != NULL)
         lose_loop(r);
-    status = bine__pollset_renew(&r->set);
+    status = bine__pollset_renew(&r->set, forked);
     return status != 0 ? status : open_loop(r);
 }
 
@@ -365,7 +377,7 @@ static int renew_on_host(bine__reactor *reactor, bool forked)
     uv_reactor *r = (uv_reactor *)reactor;
     int status = forked ? uv_loop_fork(r->loop) : 0;
 
-    return status != 0 ? status : renew_watches(r);
+    return status != 0 ? status : renew_watches(r, forked);
 }
 
 static const bine__reactor_kind host_kind = {

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import echo
+
 HERE = Path(__file__).parent
 ROUNDS = 9
 WAKES = 2000
@@ -56,6 +58,15 @@ def row_of_overruns(frames):
     late = frames["tick, kept"]["p99.9"] / 1000
     row(f"tick overrun, p99.9, {frames['agents']:,} agents, not interrupted", f"{late:.0f} us", "at most 100 us",
         late <= 100)
+
+
+def rows_of_echo(bine, folder):
+    figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder / "plain_python"))
+    echo.print_table(figures)
+    for peer, target in (("gevent", 2), ("uvloop", 1)):
+        for connections, times in echo.ratios(figures, peer).items():
+            row(f"echo, requests/s: ours / {peer}'s, {connections:,} connections", f"{times:.2f}",
+                f"at least {target}", times >= target)
 
 
 def main(bine, folder):
@@ -125,6 +136,7 @@ def main(bine, folder):
     row(f"10,000 programs at {spawns['each'] / 1000:.1f} ms, and 1,000 time outs: left behind", f"{left}", "nothing",
         left == 0)
     row_of_overruns(frames)
+    rows_of_echo(bine, folder)
 
 
 if __name__ == "__main__":
