@@ -262,6 +262,7 @@ TEST(an_error_of_the_lookup_has_the_context_that_it_was_raised_in)
 
 static const bine *closing; /* while a thread of the pool is to be late */
 static atomic_bool is_late;
+static atomic_bool has_entered;
 
 PyGILState_STATE __real_PyGILState_Ensure(void);
 PyGILState_STATE __wrap_PyGILState_Ensure(void);
@@ -269,12 +270,16 @@ PyGILState_STATE __wrap_PyGILState_Ensure(void);
 /* A thread that enters the interpreter when that has gone crashes. */
 PyGILState_STATE __wrap_PyGILState_Ensure(void)
 {
+    PyGILState_STATE gil;
+
     if (closing != NULL) {
         atomic_store(&is_late, true);
         for (int i = 0; i < 100000 && !atomic_load(&closing->over); i++)
             sched_yield();
     }
-    return __real_PyGILState_Ensure();
+    gil = __real_PyGILState_Ensure();
+    atomic_store(&has_entered, true);
+    return gil;
 }
 
 TEST(closing_waits_for_a_lookup_that_is_about_to_begin)
@@ -288,6 +293,7 @@ TEST(closing_waits_for_a_lookup_that_is_about_to_begin)
     start_script(rt, "import __main__; __main__.micro.cancel()");
     settle(rt);
     close_runtime(rt);
+    CHECK(atomic_load(&has_entered));
     give_up(1);
 }
 
