@@ -379,6 +379,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
         bine__pool_forked(bine__here);
+        bine__offload_forked();
         bine__stalls_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);
@@ -402,25 +403,22 @@ static PyObject *before_fork(PyObject *unused, PyObject *args)
 static PyMethodDef before_fork_def = {"before_fork", before_fork, METH_NOARGS, NULL};
 static PyMethodDef after_fork_def = {"after_fork", after_fork, METH_NOARGS, NULL};
 
-static int mind_forks(void)
+/* `when` is a keyword of os.register_at_fork(). */
+static int mind_fork(const char *when, PyMethodDef *def)
 {
     PyObject *posix = PyImport_ImportModule("posix");
-    PyObject *before = PyCFunction_New(&before_fork_def, NULL);
-    PyObject *after = PyCFunction_New(&after_fork_def, NULL);
+    PyObject *function = PyCFunction_New(def, NULL);
     PyObject *register_it = posix == NULL ? NULL : PyObject_GetAttrString(posix, "register_at_fork");
     PyObject *none_args = PyTuple_New(0);
-    PyObject *kwargs = NULL;
+    PyObject *kwargs = function == NULL ? NULL : Py_BuildValue("{sO}", when, function);
     PyObject *none = NULL;
 
-    if (before != NULL && after != NULL)
-        kwargs = Py_BuildValue("{sOsO}", "before", before, "after_in_child", after);
     if (register_it != NULL && none_args != NULL && kwargs != NULL)
         none = PyObject_Call(register_it, none_args, kwargs);
     Py_XDECREF(kwargs);
     Py_XDECREF(none_args);
     Py_XDECREF(register_it);
-    Py_XDECREF(before);
-    Py_XDECREF(after);
+    Py_XDECREF(function);
     Py_XDECREF(posix);
     if (none == NULL) {
         bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError);
@@ -430,6 +428,13 @@ static int mind_forks(void)
     }
     Py_DECREF(none);
     return BINE_OK;
+}
+
+static int mind_forks(void)
+{
+    int status = mind_fork("before", &before_fork_def);
+
+    return status == BINE_OK ? mind_fork("after_in_child", &after_fork_def) : status;
 }
 
 void bine_interrupt(bine *rt)

@@ -210,6 +210,8 @@ bool bine__pool_awaited(const bine *rt);
 
 /* sdk/stdlib: */
 
+/* In the child of a fork: no thread of the pool is on its way into the interpreter. */
+void bine__offload_forked(void);
 /* In the child of a fork, which has the running micro-thread alone: what others were about is over. */
 void bine__stdlib_forked(bine *rt);
 

@@ -1,5 +1,6 @@
 /* Module bine, as scripts import it, and its life with the runtime. */
 #include "python/python.h"
+#include "stdlib/offload.h"
 #include "stdlib/standin.h"
 
 #include "asyncio/loop.h"
@@ -511,6 +512,7 @@ void bine__python_close(bine *rt)
     /* The types and exceptions stay: scripts' last destructors, which finalisation runs, may
      * still meet them. */
     bine__stalls_close(rt);
+    bine__offload_close();
     bine__standins_close();
     bine__loops_close(rt->python);
     restore_recursion_limit(rt->python);

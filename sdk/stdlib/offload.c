@@ -2,6 +2,8 @@
 
 #include "python/python.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* One call, with holds on all that it needs. */
@@ -13,12 +15,51 @@ typedef struct errand {
     PyObject *exception;
 } errand;
 
+/* ---- who may still enter the interpreter ---- */
+
+/* Once inside, a thread ends when it comes back from a blocking call and the interpreter has gone. To enter
+ * then would be a crash: so close() waits for those that are about to. */
+static atomic_int entering;
+static atomic_bool closed;
+
+/* False: it has gone. */
+static bool enter(PyGILState_STATE *gil)
+{
+    bool open;
+
+    atomic_fetch_add(&entering, 1);
+    open = !atomic_load(&closed);
+    if (open)
+        *gil = PyGILState_Ensure();
+    atomic_fetch_sub(&entering, 1);
+    return open;
+}
+
+void bine__offload_close(void)
+{
+    atomic_store(&closed, true);
+    while (atomic_load(&entering) > 0) {
+        Py_BEGIN_ALLOW_THREADS;
+        sched_yield();
+        Py_END_ALLOW_THREADS;
+    }
+}
+
+void bine__offload_forked(void)
+{
+    atomic_store(&entering, 0);
+}
+
+/* ---- one call ---- */
+
 /* On whatever thread, without the GIL. */
 static void run(bine__work *work)
 {
     errand *e = (errand *)(void *)work;
-    PyGILState_STATE gil = PyGILState_Ensure();
+    PyGILState_STATE gil;
 
+    if (!enter(&gil))
+        return; /* and nobody waits */
     e->result = bine__call_original(&e->call);
     if (e->result == NULL)
         e->exception = bine__take_exception();

@@ -17,4 +17,7 @@ PyObject *bine__offload_call(const bine__call *call, bine__lane lane, bool may_l
 int bine__offload_call_until(const bine__call *call, bine__lane lane, int64_t deadline, const char *what,
                              PyObject **result);
 
+/* Before finalisation, GIL held: from now on no call begins. */
+void bine__offload_close(void);
+
 #endif

@@ -89,6 +89,8 @@ def main(bine, folder):
     memory = run(folder / "parked", 100_000)
     tick = run(folder / "tick", 21)
     frames = run(folder / "frames", 10_000, 10_000)
+    names = run(folder / "names", 64)
+    spawns = run(bine, HERE / "spawns.py", 10_000)
     idle = {mode: run(folder / "idle", mode, 2) for mode in ("owned", "uv", "guest", "glib")}
 
     print(version + "; " + ", ".join(f"{name} {peer['version']}" if peer else f"{name} is not installed for it"
@@ -128,6 +130,11 @@ def main(bine, folder):
             wakes = used["wakes"] - (3 if mode == "guest" else 1)
             row(f"idle for 2 s, {mode}: woken", f"{wakes}", "never", wakes <= 0)
             row(f"idle for 2 s, {mode}: processor time", f"{used['cpu']} us", "at most 1,000 us", used["cpu"] <= 1000)
+    late = names["p99"] / 1000
+    row("a file read, p99, while 64 names hang", f"{late:.0f} us", "at most 10,000 us", late <= 10_000)
+    left = spawns["zombies"] + spawns["descriptors"]
+    row(f"10,000 programs at {spawns['each'] / 1000:.1f} ms, and 1,000 time outs: left behind", f"{left}", "nothing",
+        left == 0)
     row_of_overruns(frames)
     rows_of_echo(bine, folder)
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 
 enum { NAMES = 16 };
@@ -86,7 +87,7 @@ static const char asker[] =
 static void start_asking(bine *rt, const char *script)
 {
     start_script(rt, asker);
-    settle(rt);
+    await_end(rt); /* importing may wait for files */
     bine_python_enter(rt);
     CHECK_EQ(PyRun_SimpleString(script), 0);
     bine_python_leave(rt);
@@ -116,10 +117,10 @@ TEST(what_is_an_address_needs_no_thread)
                      "bine.spawn(ask, 'x', lambda _: socket.getaddrinfo('127.0.0.1', '80'))\n"
                      "bine.spawn(ask, 'y', lambda _: socket.gethostbyname('127.0.0.1'))\n"
                      "bine.spawn(ask, 'z', lambda _: socket.getnameinfo(('127.0.0.1', 80), 3))\n");
+    await_end(rt);
     CHECK(script_true("said['y'] == '127.0.0.1' and said['z'] == ('127.0.0.1', '80')"));
     CHECK_EQ(script_int("len(said)"), 8);
     CHECK(pthread_equal(last_by, pthread_self()));
-    await_end(rt);
     close_runtime(rt);
 }
 
@@ -255,6 +256,45 @@ TEST(an_error_of_the_lookup_has_the_context_that_it_was_raised_in)
                  "else: raise AssertionError\n");
     await_end(rt);
     close_runtime(rt);
+}
+
+/* ---- the end ---- */
+
+static const bine *closing; /* while a thread of the pool is to be late */
+static atomic_bool is_late;
+static atomic_bool has_entered;
+
+PyGILState_STATE __real_PyGILState_Ensure(void);
+PyGILState_STATE __wrap_PyGILState_Ensure(void);
+
+/* A thread that enters the interpreter when that has gone crashes. */
+PyGILState_STATE __wrap_PyGILState_Ensure(void)
+{
+    PyGILState_STATE gil;
+
+    if (closing != NULL) {
+        atomic_store(&is_late, true);
+        for (int i = 0; i < 100000 && !atomic_load(&closing->over); i++)
+            sched_yield();
+    }
+    gil = __real_PyGILState_Ensure();
+    atomic_store(&has_entered, true);
+    return gil;
+}
+
+TEST(closing_waits_for_a_lookup_that_is_about_to_begin)
+{
+    bine *rt = open_names();
+
+    closing = rt;
+    start_asking(rt, "micro = bine.spawn(ask, 'a.hole')");
+    while (!atomic_load(&is_late))
+        sched_yield();
+    start_script(rt, "import __main__; __main__.micro.cancel()");
+    settle(rt);
+    close_runtime(rt);
+    CHECK(atomic_load(&has_entered));
+    give_up(1);
 }
 
 TEST(closing_leaves_a_lookup_behind)
