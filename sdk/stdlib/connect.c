@@ -120,10 +120,10 @@ static int run(const bine__call *call, bine__look look, bool *late)
     attempt a = {.call = call, .look = look, .limit.ns = look.timeout_ns, .pause_ns = FIRST_PAUSE_NS};
     int error;
 
+    *late = false;
     a.address = bine__socket_address(call->self, call->args[0]);
     if (a.address == NULL)
         return -1;
-    *late = false;
     error = connect_now(&a, late);
     Py_DECREF(a.address);
     bine__fair(bine__here);

@@ -18,6 +18,7 @@ int bine__socket_ask(PyTypeObject *type, PyObject *socket, bine__look *out)
     PyObject *fd = PyObject_CallMethod((PyObject *)type, "fileno", "O", socket);
     PyObject *seconds = fd == NULL ? NULL : PyObject_CallMethod((PyObject *)type, "gettimeout", "O", socket);
 
+    *out = (bine__look){.fd = -1};
     if (seconds != NULL) {
         out->fd = (int)PyLong_AsLong(fd);
         out->timeout_ns = seconds == Py_None ? -1 : (int64_t)(PyFloat_AsDouble(seconds) * 1e9);
