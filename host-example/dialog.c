@@ -3,7 +3,9 @@
  * ends the scripts; they clean up first.
  *
  *     python3 -m http.server 8000 --bind 127.0.0.1 &
- *     dialog 127.0.0.1:8000 */
+ *     dialog 127.0.0.1:8000
+ *
+ * A second argument says how many seconds the world takes that the scripts build, which is 20. */
 #include <bine/adapter/glib.h>
 #include <bine/bine.h>
 #include <gtk/gtk.h>

@@ -9,7 +9,7 @@ import sys
 import bine
 import ui
 
-SECONDS = 20  # that a world takes to build
+SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 20  # that a world takes to build
 
 
 def converse(building):

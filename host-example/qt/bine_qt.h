@@ -19,9 +19,9 @@
 #include <memory>
 
 // Gives the runtime a turn, bine_run(rt, BINE_RUN_NOWAIT), whenever one is wanted. Make it on the owner
-// thread, after the application object; destroy it there, outside of ticks. After bine_close() it does nothing.
-// Scripts wait while a host function runs a nested event loop (a modal dialog); in one that an event handler
-// runs they go on.
+// thread, after the application object; destroy it there, outside of ticks. After bine_close() it does
+// nothing. Scripts wait while a host function runs a nested event loop (a modal dialog); in one that an event
+// handler runs they go on.
 class BineDriver : public QObject
 {
   public:

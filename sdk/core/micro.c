@@ -214,7 +214,7 @@ void bine__yield(bine *rt)
 
     if (rt->ready.head == NULL && rt->ready.out < rt->stop) {
         rt->ready.in++; /* nobody else wants a turn: it is its own successor */
-        rt->ready.out++;
+        bine__count_up(&rt->ready.out);
         if (rt->timing)
             bine__job_begins(rt, self);
         return;

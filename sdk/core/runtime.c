@@ -26,6 +26,7 @@ void bine_config_init(bine_config *config)
         .stack_class = BINE_STACK_DEFAULT,
         .isolated = true,
         .cooperative_stdlib = true,
+        .lookup_timeout_ns = 30000000000,
         .turn_ns = 5000000,
     };
 }
@@ -238,6 +239,13 @@ static void on_signal_byte(bine_watch *watch, unsigned events)
     bine__ask(rt);
 }
 
+void bine__signals_forget(bine *rt)
+{
+    if (rt->signal_pipe[0] >= 0)
+        on_signal_byte(&rt->signal_watch, BINE_READABLE);
+    atomic_store(&rt->interrupted, false);
+}
+
 /* Where Python's signal handlers write their byte; -1: nowhere. Returns what it was before. */
 static int set_wakeup_fd(int fd)
 {
@@ -370,6 +378,8 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     (void)args;
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
+        bine__pool_forked(bine__here);
+        bine__stalls_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);
         bine__here->guest = NULL;
@@ -380,23 +390,37 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *before_fork(PyObject *unused, PyObject *args)
+{
+    (void)unused;
+    (void)args;
+    if (bine__here != NULL)
+        bine__pool_before_fork(bine__here);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef before_fork_def = {"before_fork", before_fork, METH_NOARGS, NULL};
 static PyMethodDef after_fork_def = {"after_fork", after_fork, METH_NOARGS, NULL};
 
 static int mind_forks(void)
 {
     PyObject *posix = PyImport_ImportModule("posix");
-    PyObject *function = PyCFunction_New(&after_fork_def, NULL);
+    PyObject *before = PyCFunction_New(&before_fork_def, NULL);
+    PyObject *after = PyCFunction_New(&after_fork_def, NULL);
     PyObject *register_it = posix == NULL ? NULL : PyObject_GetAttrString(posix, "register_at_fork");
     PyObject *none_args = PyTuple_New(0);
-    PyObject *kwargs = function == NULL ? NULL : Py_BuildValue("{sO}", "after_in_child", function);
+    PyObject *kwargs = NULL;
     PyObject *none = NULL;
 
+    if (before != NULL && after != NULL)
+        kwargs = Py_BuildValue("{sOsO}", "before", before, "after_in_child", after);
     if (register_it != NULL && none_args != NULL && kwargs != NULL)
         none = PyObject_Call(register_it, none_args, kwargs);
     Py_XDECREF(kwargs);
     Py_XDECREF(none_args);
     Py_XDECREF(register_it);
-    Py_XDECREF(function);
+    Py_XDECREF(before);
+    Py_XDECREF(after);
     Py_XDECREF(posix);
     if (none == NULL) {
         bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError);
@@ -723,6 +747,8 @@ static void run_out(bine *rt)
  * nobody took; then has all jobs free what they hold. GIL held. */
 static void wind_up(bine *rt)
 {
+    bine__stalls_close(rt);
+    bine__pool_close(rt);
     bine__inbox_close(rt->inbox, &rt->ready);
     bine__python_report_failed(rt);
     bine__deferreds_report(rt);

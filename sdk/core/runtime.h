@@ -52,40 +52,44 @@ struct bine {
     bine__timers on_real;
     bine__timers *real_timers;  /* `on_real`; in deterministic mode `timers` */
     bine__waiters next_frame;   /* who waits for it */
+    bine__waiters signalled;    /* who waits for a signal to Python, see signal.pause() */
     uint64_t frames;            /* that have begun while somebody waited */
     int64_t frame_due;          /* as real_timers go, when the host has no frames of its own */
     struct bine__jobtimes jobs; /* while `timing` */
     bine__reactor *reactor;
     struct bine__guest *guest; /* NULL: no guest mode */
-    bool asked;                /* the host knows already that a turn is wanted */
     bine__inbox *inbox;
+    bool asked;              /* the host knows already that a turn is wanted */
     atomic_bool over;        /* it is closed */
     atomic_bool interrupted; /* a signal wants the interpreter's attention */
 
     bine_config config; /* with pointers of its own, or NULL */
     int gil_depth;
+    int recursion_cap;
     bool ticking;
     bool shutting_down;
-    bool closing; /* jobs only free what they hold */
-    bool started; /* a script has been run: __main__ is taken */
+    bool closing;          /* jobs only free what they hold */
+    bool started;          /* a script has been run: __main__ is taken */
+    bool hooking;          /* a switch hook is running */
+    bool collects_here;    /* the collector was last begun by the owner */
+    bool descriptors_lost; /* the runtime's own: closed by somebody, not to be had again yet */
     bine__timer grace;
     bine__job grace_over;
-    int recursion_cap;
     unsigned long long loaded_objects; /* the dynamic linker's count, to notice libstdc++ */
     struct bine_deferred *deferreds;   /* those to be seen to before the end, the newest first */
     uint64_t walks;                    /* searches through deferreds so far */
     bine_switch_hook switch_hook;      /* the host's, or NULL */
     void *switch_user;
-    unsigned finalizing;         /* destructors in progress on the running stack */
-    bool hooking;                /* a switch hook is running */
-    bool collects_here;          /* the collector was last begun by the owner */
     struct bine__python *python; /* what sdk/python keeps per runtime */
+    unsigned finalizing;         /* destructors in progress on the running stack */
+    int foreign_wakeup;          /* a script's own, while ours stands in for it; -1: none */
     int signal_pipe[2];          /* -1: not used. Python's signal handlers write to [1] */
     ino_t signal_inode;          /* of it */
-    bool descriptors_lost;       /* and not to be had again yet */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
-    int foreign_wakeup;                    /* a script's own, while ours stands in for it; -1: none */
+    struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
+    struct bine__stalls *stalls;           /* see python/stall.h; NULL: not wanted */
+    size_t watched;                        /* descriptors that event loops watch, see asyncio/ */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
@@ -171,6 +175,9 @@ void bine__job_ends(bine *rt, const bine__micro *owner);
 void bine__signals_attend(bine *rt);
 void bine__signals_release(bine *rt);
 
+/* Signals that have come so far are not news any more: the caller runs Python's handlers of them now. */
+void bine__signals_forget(bine *rt);
+
 /* Whether it is what Python runs for bine_interrupt(), on a host that handles signals itself. */
 bool bine__is_own_handler(PyObject *handler);
 
@@ -190,6 +197,16 @@ void bine__deferreds_end(bine *rt);
 void bine__descriptors_free(bine *rt);
 /* Whether anybody waits for a descriptor. */
 bool bine__descriptors_awaited(const bine *rt);
+/* Ends the pool's threads; those that have something to do are left behind with it. Nothing lives, or runs
+ * any more. */
+void bine__pool_close(bine *rt);
+/* Before a fork: threads that have nothing to do end. From 3.12 on CPython warns of forks where there are
+ * any. */
+void bine__pool_before_fork(bine *rt);
+/* In the child of a fork: the threads, and what they had to do, are the parent's. */
+void bine__pool_forked(bine *rt);
+/* Whether anybody waits for a thread of the pool. */
+bool bine__pool_awaited(const bine *rt);
 
 /* sdk/stdlib: */
 
@@ -201,6 +218,12 @@ void bine__stdlib_forked(bine *rt);
 /* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,
  * GIL held. */
 void bine__python_forked(void);
+/* While rt->stalls: a turn begins; it has ended. */
+void bine__stalls_turn(bine *rt);
+void bine__stalls_turned(bine *rt);
+/* Nobody looks any more. In the child of a fork: the thread that looks is the parent's. */
+void bine__stalls_close(bine *rt);
+void bine__stalls_forked(bine *rt);
 /* bine_micro_name(). */
 const char *bine__python_name(const bine__micro *micro);
 /* Control has come to rt->current. */

@@ -3,7 +3,9 @@
  */
 #include "python/library.h"
 
+#include "asyncio/loop.h"
 #include "core/coroutine.h"
+#include "stdlib/process.h"
 #include "python/line.h"
 #include "python/microthread.h"
 #include "python/python.h"
@@ -103,6 +105,8 @@ static PyMethodDef calls[] = {
     {"guard_locks", guard_locks, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
+    {"await_child", (PyCFunction)(void (*)(void))bine__await_child, METH_FASTCALL, NULL},
+    {"loop_types", bine__loop_types, METH_NOARGS, NULL},
     {"config_seed", config_seed, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

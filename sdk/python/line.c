@@ -2,6 +2,7 @@
 
 #include "python/lock.h"
 #include "python/python.h"
+#include "stdlib/gate.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -399,6 +400,7 @@ void bine__python_forked(void)
     for (const bine__micro *micro = rt == NULL ? NULL : rt->oldest; micro != NULL; micro = micro->newer)
         if (micro->wait != NULL)
             bine__python_left(micro->wait);
+    bine__gates_forked(bine__here == NULL ? NULL : bine__here->current);
 }
 
 int64_t bine__line_clock(void)

@@ -14,43 +14,58 @@
 /* What epoll calls the bell; descriptors are not negative. */
 #define BELL UINT64_MAX
 
-static int add_bell(bine__pollset *set)
+/* A bell, where there is none yet. 0, or a negative errno. */
+static int open_bell(bine__pollset *set)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
-
+    if (set->bell >= 0)
+        return 0;
     atomic_store(&set->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (set->bell < 0 || epoll_ctl(set->fd, EPOLL_CTL_ADD, set->bell, &event) != 0)
-        return -errno;
-    return 0;
+    return set->bell < 0 ? -errno : 0;
+}
+
+static void close_set(bine__pollset *set)
+{
+    if (set->fd >= 0)
+        close(set->fd);
+    set->fd = -1;
 }
 
 static void close_both(bine__pollset *set)
 {
-    if (set->fd >= 0)
-        close(set->fd);
-    if (set->bell >= 0)
-        close(set->bell);
-    atomic_store(&set->bell, -1);
-    set->fd = -1;
+    int bell = atomic_exchange(&set->bell, -1);
+
+    close_set(set);
+    if (bell >= 0)
+        close(bell);
 }
 
-/* The descriptors. 0, or a negative errno. */
-static int open_both(bine__pollset *set)
+/* 0, or a negative errno; then there is no set, but perhaps a bell. */
+static int open_set(bine__pollset *set)
 {
-    int status;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
+    int status = open_bell(set);
 
-    atomic_store(&set->bell, -1);
-    set->fd = epoll_create1(EPOLL_CLOEXEC);
-    status = set->fd < 0 ? -errno : add_bell(set);
     if (status != 0)
-        close_both(set);
+        return status;
+    set->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (set->fd >= 0 && epoll_ctl(set->fd, EPOLL_CTL_ADD, set->bell, &event) == 0)
+        return 0;
+    status = -errno;
+    if (set->fd >= 0)
+        atomic_store(&set->bell, -1); /* it has been closed by somebody */
+    close_set(set);
     return status;
 }
 
 int bine__pollset_init(bine__pollset *set)
 {
-    *set = (bine__pollset){.fd = -1};
-    return open_both(set);
+    int status;
+
+    *set = (bine__pollset){.fd = -1, .bell = -1};
+    status = open_set(set);
+    if (status != 0)
+        close_both(set);
+    return status;
 }
 
 static int reserve(bine__pollset *set, size_t fd)
@@ -128,12 +143,15 @@ void bine__pollset_ring(bine__pollset *set)
         (void)eventfd_write(set->bell, 1); /* has somebody closed it, the next turn finds that out */
 }
 
+/* Emptied first: were it to be rung between the two, its count would be taken and `rung` would stay, and
+ * nobody would ever be heard again. Who rings before the exchange, and so does not add to the count, has said
+ * what for by then; the turn that follows looks at that. */
 static void silence(bine__pollset *set)
 {
     eventfd_t count;
 
-    atomic_store(&set->rung, false); /* first: who rings from now on is heard */
     (void)eventfd_read(set->bell, &count);
+    (void)atomic_exchange(&set->rung, false);
 }
 
 /* Those that go on are armed anew; if that fails, its number has been closed, and they see to it when they
@@ -159,14 +177,13 @@ static void tell_one(bine__pollset *set, const struct epoll_event *event)
         (void)arm(set, (int)fd, polled->watch->events);
 }
 
-int bine__pollset_tell(bine__pollset *set)
+void bine__pollset_tell(bine__pollset *set)
 {
     struct epoll_event events[BATCH];
     int count = epoll_wait(set->fd, events, BATCH, 0);
 
     for (int i = 0; i < count; i++)
         tell_one(set, &events[i]);
-    return count;
 }
 
 /* The kernel knows that bell in that set. */
@@ -177,13 +194,26 @@ bool bine__pollset_intact(const bine__pollset *set)
     return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->bell, &event) == 0;
 }
 
-int bine__pollset_renew(bine__pollset *set)
+/* What is ours still goes; what is not was lost. */
+static void give_up(bine__pollset *set, bool forked)
+{
+    bool ours = set->fd < 0 || bine__pollset_intact(set);
+
+    if (ours && forked)
+        close_both(set);
+    else if (ours)
+        close_set(set);
+    else
+        atomic_store(&set->bell, -1);
+    set->fd = -1;
+}
+
+int bine__pollset_renew(bine__pollset *set, bool forked)
 {
     int status;
 
-    if (bine__pollset_intact(set))
-        close_both(set);
-    status = open_both(set);
+    give_up(set, forked);
+    status = open_set(set);
     if (status != 0)
         return status;
     for (size_t fd = 0; fd < set->size; fd++) {
@@ -200,7 +230,7 @@ int bine__pollset_renew(bine__pollset *set)
 
 void bine__pollset_deinit(bine__pollset *set)
 {
-    if (bine__pollset_intact(set))
+    if (set->fd < 0 || bine__pollset_intact(set))
         close_both(set);
     free(set->by_fd);
     *set = (bine__pollset){.fd = -1, .bell = -1};

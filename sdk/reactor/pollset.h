@@ -36,15 +36,16 @@ int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events);
 /* The set is readable: now, or until it was told. Thread: any, and in a signal handler. */
 void bine__pollset_ring(bine__pollset *set);
 
-/* Tells those that are ready, without waiting. Returns how many there were; negative: the set is lost. */
-int bine__pollset_tell(bine__pollset *set);
+/* Tells those that are ready, without waiting. */
+void bine__pollset_tell(bine__pollset *set);
 
 /* False: it, or the bell, has been closed by somebody; the numbers are perhaps other files' by now. */
 bool bine__pollset_intact(const bine__pollset *set);
 
-/* Puts all watches into a new instance, but for those whose descriptor has been closed: they are told. 0, or
- * a negative errno; then there is none, which is not intact. */
-int bine__pollset_renew(bine__pollset *set);
+/* Puts all watches into a new instance, but for those whose descriptor has been closed: they are told. A bell
+ * that is intact stays, as another thread may be ringing it; in the child of a fork it is the parent's. 0, or
+ * a negative errno; then there is no instance, which is not intact. */
+int bine__pollset_renew(bine__pollset *set, bool forked);
 
 /* All watches must be gone. */
 void bine__pollset_deinit(bine__pollset *set);

@@ -1,6 +1,5 @@
 /* The reactor on libuv, on a loop of the runtime's own or on the host's: the only file that makes uv_
  * calls for the loop. */
-#include "core/clock.h"
 #include "reactor/pollset.h"
 
 #include <errno.h>
@@ -11,9 +10,6 @@
 
 /* How long a turn is put off when no loop is to be had, before that is tried again. */
 #define RETRY_MS 10
-/* How long a wait begins with looking, and after how many waits it does so again, at the most. */
-#define LOOK_NS 50000
-#define MOST_REST 1023
 
 /* On the host's loop it is more: `check` takes the turns, after libuv has seen to descriptors and not amidst;
  * `idle` keeps the loop from waiting while a turn is wanted at once. None of them keeps the loop alive, but
@@ -27,10 +23,6 @@ typedef struct uv_reactor {
 
     /* On a loop of its own: */
     bool polled; /* the host polls its descriptor */
-    struct {
-        unsigned in_vain; /* how often in a row, doubled each time */
-        unsigned rest;    /* waits without */
-    } looks;              /* before a wait */
 
     /* On the host's: */
     uv_check_t check;
@@ -102,12 +94,12 @@ static void end_watches(uv_reactor *r)
 }
 
 /* 0, or a negative errno; then it is not intact. */
-static int renew_watches(uv_reactor *r)
+static int renew_watches(uv_reactor *r, bool forked)
 {
     int status;
 
     end_watches(r);
-    status = bine__pollset_renew(&r->set);
+    status = bine__pollset_renew(&r->set, forked);
     return status != 0 ? status : begin_watches(r);
 }
 
@@ -149,6 +141,22 @@ static void lose_loop(uv_reactor *r)
     r->watches = NULL;
 }
 
+/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
+ * for nothing else would. (libuv 1.44, uv_run().) */
+static void end_wait(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+/* libuv has epoll know of a descriptor when the loop next runs, and ends the process when that one has been
+ * closed by then. So it tells epoll of those that the loop was made with now. */
+static void settle_loop(uv_reactor *r)
+{
+    uv_timer_start(&r->timer, end_wait, 0, 0); /* without anything to do it would not look at descriptors */
+    uv_run(r->loop, UV_RUN_NOWAIT);
+    uv_timer_stop(&r->timer);
+}
+
 /* 0, or a negative errno. */
 static int open_loop(uv_reactor *r)
 {
@@ -162,11 +170,22 @@ static int open_loop(uv_reactor *r)
         return status;
     }
     uv_timer_init(r->loop, &r->timer); /* cannot fail */
+    settle_loop(r);
     return begin_watches(r);
 }
 
+static bool is_epoll(int fd)
+{
+    struct epoll_event event;
+
+    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
+}
+
+/* What has been closed since the last turn nobody has noticed yet. */
 static void close_loop(uv_reactor *r)
 {
+    if (r->loop != NULL && !is_epoll(uv_backend_fd(r->loop)))
+        lose_loop(r);
     if (r->loop == NULL)
         return;
     uv_close((uv_handle_t *)&r->timer, NULL);
@@ -175,36 +194,6 @@ static void close_loop(uv_reactor *r)
     uv_loop_close(r->loop);
     free(r->loop);
     r->loop = NULL;
-}
-
-/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
- * for nothing else would. (libuv 1.44, uv_run().) */
-static void end_wait(uv_timer_t *timer)
-{
-    uv_stop(timer->loop);
-}
-
-/* Looks for a short while before it sleeps: two that talk to each other over a socket spare themselves the
- * processor's way to sleep and back. Each time that was in vain, as many times more as before it does not.
- * Whether something was there, or the time is over. */
-static bool look_for_a_while(uv_reactor *r, int64_t timeout_ns)
-{
-    int64_t now = bine__monotonic(NULL);
-    int64_t end = now + (timeout_ns >= 0 && timeout_ns < LOOK_NS ? timeout_ns : LOOK_NS);
-
-    if (r->looks.rest > 0) {
-        r->looks.rest--;
-        return false;
-    }
-    for (; now < end; now = bine__monotonic(NULL)) {
-        if (bine__pollset_tell(&r->set) > 0) {
-            r->looks.in_vain = 0;
-            return true;
-        }
-    }
-    r->looks.in_vain = r->looks.in_vain < MOST_REST ? 2 * r->looks.in_vain + 1 : MOST_REST;
-    r->looks.rest = r->looks.in_vain;
-    return timeout_ns >= 0 && timeout_ns < LOOK_NS;
 }
 
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
@@ -217,8 +206,6 @@ static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
         bine__pollset_tell(&r->set);
         return;
     }
-    if (look_for_a_while(r, timeout_ns))
-        return;
     if (timeout_ns > 0)
         set_timer(r, end_wait, timeout_ns);
     uv_run(r->loop, UV_RUN_ONCE);
@@ -241,13 +228,6 @@ static void ask_own(bine__reactor *reactor)
         wake(reactor);
 }
 
-static bool is_epoll(int fd)
-{
-    struct epoll_event event;
-
-    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
-}
-
 static bool intact_own(const bine__reactor *reactor)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
@@ -260,10 +240,9 @@ static int renew_own(bine__reactor *reactor, bool forked)
     uv_reactor *r = (uv_reactor *)reactor;
     int status;
 
-    (void)forked;
     if (r->loop != NULL)
         lose_loop(r);
-    status = bine__pollset_renew(&r->set);
+    status = bine__pollset_renew(&r->set, forked);
     return status != 0 ? status : open_loop(r);
 }
 
@@ -398,7 +377,7 @@ static int renew_on_host(bine__reactor *reactor, bool forked)
     uv_reactor *r = (uv_reactor *)reactor;
     int status = forked ? uv_loop_fork(r->loop) : 0;
 
-    return status != 0 ? status : renew_watches(r);
+    return status != 0 ? status : renew_watches(r, forked);
 }
 
 static const bine__reactor_kind host_kind = {

@@ -2,6 +2,8 @@
 
 #include "python/library.h"
 #include "python/python.h"
+#include "stdlib/fileio.h"
+#include "stdlib/filesystem.h"
 
 #include <string.h>
 
@@ -172,8 +174,24 @@ static void take_away(bine__standin *s)
 /* ---- all of them ---- */
 
 static bine__standin *const *const lists[] = {
-    bine__connect_standins, bine__select_standins, bine__sendfile_standins, bine__socket_rare_standins,
-    bine__socket_standins,  bine__ssl_standins,    bine__time_standins,
+    bine__buffered_standins,
+    bine__connect_standins,
+    bine__fileio_standins,
+    bine__filelock_standins,
+    bine__filesystem_standins,
+    bine__input_standins,
+    bine__osfile_standins,
+    bine__process_standins,
+    bine__rare_standins,
+    bine__resolve_standins,
+    bine__select_standins,
+    bine__semaphore_standins,
+    bine__sendfile_standins,
+    bine__signal_standins,
+    bine__socket_rare_standins,
+    bine__socket_standins,
+    bine__ssl_standins,
+    bine__time_standins,
 };
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
@@ -183,12 +201,11 @@ static void fill_from(bine__standin *const *list, PyObject *module, const char *
             put_in_place(*list, module);
 }
 
-/* fill(module): when it has been imported. */
-static PyObject *fill(PyObject *unused, PyObject *module)
+/* fill(module): when it has been imported. Bound to the name that it was imported by: _io calls itself io. */
+static PyObject *fill(PyObject *bound, PyObject *module)
 {
-    const char *name = PyModule_GetName(module);
+    const char *name = PyUnicode_AsUTF8(bound);
 
-    (void)unused;
     if (name == NULL)
         return NULL;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
@@ -215,42 +232,68 @@ static PyObject *modules_of_all(void)
     return names;
 }
 
-static int wish_for(PyObject *name, PyObject *function)
+static int wish_for(PyObject *name, PyMethodDef *fill_it)
 {
-    PyObject *args = PyTuple_Pack(2, name, function);
+    PyObject *function = PyCFunction_New(fill_it, name);
+    PyObject *args = function == NULL ? NULL : PyTuple_Pack(2, name, function);
     PyObject *none = args == NULL ? NULL : bine__on_import(NULL, args);
 
+    Py_XDECREF(function);
     Py_XDECREF(args);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
 }
 
+/* fill_subprocess(module): the same for subprocess, which is written in Python. */
+static PyObject *fill_subprocess(PyObject *unused, PyObject *module)
+{
+    (void)unused;
+    (void)module;
+    return bine__library(bine__python_now, "processes");
+}
+
+static PyMethodDef fill_subprocess_def = {"fill_subprocess", fill_subprocess, METH_O, NULL};
+
+static int wish_for_subprocess(void)
+{
+    PyObject *name = PyUnicode_FromString("subprocess");
+    int status = name == NULL ? -1 : wish_for(name, &fill_subprocess_def);
+
+    Py_XDECREF(name);
+    return status;
+}
+
 int bine__standins_open(bine *rt)
 {
-    PyObject *function = rt->config.cooperative_stdlib ? PyCFunction_New(&fill_def, NULL) : NULL;
-    PyObject *names = function == NULL ? NULL : modules_of_all();
+    PyObject *names = rt->config.cooperative_stdlib ? modules_of_all() : NULL;
     PyObject *each = names == NULL ? NULL : PyObject_GetIter(names);
     PyObject *name;
-    int status = 0;
+    int status = rt->config.cooperative_stdlib ? bine__fileio_open() : 0;
 
     while (status == 0 && each != NULL && (name = PyIter_Next(each)) != NULL) {
-        status = wish_for(name, function);
+        status = wish_for(name, &fill_def);
         Py_DECREF(name);
     }
+    if (each != NULL && status == 0)
+        status = wish_for_subprocess();
+    if (each != NULL && status == 0)
+        status = bine__filesystem_rehash();
     Py_XDECREF(each);
     Py_XDECREF(names);
-    Py_XDECREF(function);
     return PyErr_Occurred() ? -1 : status;
 }
 
 void bine__standins_close(void)
 {
+    bine__fileio_close();
     while (in_place != NULL) {
         bine__standin *s = in_place;
 
         in_place = s->next;
         take_away(s);
     }
+    if (bine__filesystem_rehash() != 0)
+        PyErr_Clear();
 }
 
 /* ---- what there is ---- */

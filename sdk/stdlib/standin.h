@@ -37,6 +37,7 @@ struct bine__standin {
 
     /* On a micro-thread that may wait. New, or NULL with an exception. */
     PyObject *(*call)(const bine__call *call);
+    bool everywhere; /* call() has the calls of all threads, and sees to that itself */
 
     /* The entry of each convention. See BINE__STANDIN. */
     PyCFunction varargs, varargs_keywords, fastcall, fastcall_keywords, method, noargs, onearg;
@@ -70,8 +71,8 @@ static inline bool bine__stands_in(bine *rt)
 {
     if (rt == NULL)
         return false;
-    if (rt->current->no_wait != 0)
-        bine__forget_collection(rt); /* one that is over, perhaps */
+    if ((rt->current->no_wait & BINE__COLLECTS) != 0)
+        bine__forget_collection(rt); /* if it is over */
     return rt->current->no_wait == 0 && !bine__is_tracing(rt->tstate);
 }
 
@@ -86,7 +87,7 @@ static inline PyObject *bine__enter_varargs(bine__standin *s, PyObject *self, Py
                        .tuple = tuple,
                        .dict = dict};
 
-    return bine__stands_in(bine__here) ? s->call(&call) : bine__call_original(&call);
+    return s->everywhere || bine__stands_in(bine__here) ? s->call(&call) : bine__call_original(&call);
 }
 
 static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, PyTypeObject *class,
@@ -95,13 +96,18 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
     bine__call call = {
         .standin = s, .self = self, .class = class, .args = args, .nargs = nargs, .kwnames = kwnames};
 
-    return bine__stands_in(bine__here) ? s->call(&call) : bine__call_original(&call);
+    return s->everywhere || bine__stands_in(bine__here) ? s->call(&call) : bine__call_original(&call);
 }
 
 #define BINE__ENTRY(function) ((PyCFunction)(void (*)(void))(function))
 
 /* BINE__STANDIN(id, module, path, public, how, call): defines the static variable `id`, and its entries. */
-#define BINE__STANDIN(id, module_, path_, public_, how_, call_)                                           \
+#define BINE__STANDIN(id, module, path, public, how, call) \
+    BINE__STANDIN_OF(id, module, path, public, how, call, false)
+#define BINE__STANDIN_EVERYWHERE(id, module, path, public, how, call) \
+    BINE__STANDIN_OF(id, module, path, public, how, call, true)
+
+#define BINE__STANDIN_OF(id, module_, path_, public_, how_, call_, everywhere_)                           \
     static bine__standin id;                                                                              \
     static PyObject *id##_v(PyObject *self, PyObject *args)                                               \
     {                                                                                                     \
@@ -139,6 +145,7 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
         .public = (public_),                                                                              \
         .how = (how_),                                                                                    \
         .call = (call_),                                                                                  \
+        .everywhere = (everywhere_),                                                                      \
         .varargs = id##_v,                                                                                \
         .varargs_keywords = BINE__ENTRY(id##_vk),                                                         \
         .fastcall = BINE__ENTRY(id##_f),                                                                  \
@@ -149,12 +156,23 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
     }
 
 /* The lists, each ends with NULL. */
+extern bine__standin *const bine__process_standins[];
+extern bine__standin *const bine__rare_standins[];
+extern bine__standin *const bine__resolve_standins[];
 extern bine__standin *const bine__select_standins[];
 extern bine__standin *const bine__socket_standins[];
 extern bine__standin *const bine__socket_rare_standins[];
 extern bine__standin *const bine__connect_standins[];
 extern bine__standin *const bine__sendfile_standins[];
 extern bine__standin *const bine__ssl_standins[];
+extern bine__standin *const bine__semaphore_standins[];
+extern bine__standin *const bine__signal_standins[];
 extern bine__standin *const bine__time_standins[];
+extern bine__standin *const bine__osfile_standins[];
+extern bine__standin *const bine__fileio_standins[];
+extern bine__standin *const bine__buffered_standins[];
+extern bine__standin *const bine__filelock_standins[];
+extern bine__standin *const bine__filesystem_standins[];
+extern bine__standin *const bine__input_standins[];
 
 #endif

@@ -2,10 +2,12 @@
  * process for. */
 #include "fixture.h"
 
-#include "reactor/reactor.h"
+#include "reactor/pollset.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -239,4 +241,87 @@ TEST(a_descriptor_that_the_host_watches_itself_can_be_waited_for)
     reactor->kind->free(reactor);
     uv_run(&loop, UV_RUN_DEFAULT);
     CHECK_EQ(uv_loop_close(&loop), 0);
+}
+
+/* ---- descriptors of its own that somebody closes ---- */
+
+#define OWN_DESCRIPTORS 8 /* or less */
+
+/* A reactor, whose nth descriptor is then closed. */
+static bine__reactor *open_and_close(int nth)
+{
+    int first = dup(0); /* the lowest that is free */
+    bine__reactor *reactor;
+
+    close(first);
+    reactor = bine__uv_new();
+    CHECK(reactor != NULL);
+    (void)close(first + nth);
+    return reactor;
+}
+
+TEST(whichever_descriptor_of_its_own_is_closed_it_can_be_freed)
+{
+    for (int i = 0; i < OWN_DESCRIPTORS; i++) {
+        bine__reactor *reactor = open_and_close(i);
+
+        reactor->kind->free(reactor);
+    }
+}
+
+TEST(whichever_descriptor_of_its_own_is_closed_a_wake_ends_the_next_wait)
+{
+    for (int i = 0; i < OWN_DESCRIPTORS; i++) {
+        bine__reactor *reactor = open_and_close(i);
+
+        if (!reactor->kind->intact(reactor))
+            CHECK_EQ(reactor->kind->renew(reactor, false), 0);
+        reactor->kind->wake(reactor);
+        reactor->kind->poll(reactor, -1);
+        reactor->kind->free(reactor);
+    }
+}
+
+TEST(a_bell_that_another_thread_may_be_ringing_stays)
+{
+    bine__pollset set;
+    eventfd_t count;
+    int bell;
+
+    CHECK_EQ(bine__pollset_init(&set), 0);
+    bell = dup(set.bell);
+    CHECK_EQ(bine__pollset_renew(&set, false), 0);
+    bine__pollset_tell(&set);
+    bine__pollset_ring(&set);
+    CHECK_EQ(eventfd_read(bell, &count), 0);
+    close(bell);
+    bine__pollset_deinit(&set);
+}
+
+static bine__pollset *amidst; /* is rung just before the count is taken, as another thread may do */
+
+int __real_eventfd_read(int fd, eventfd_t *count);
+int __wrap_eventfd_read(int fd, eventfd_t *count);
+
+int __wrap_eventfd_read(int fd, eventfd_t *count)
+{
+    if (amidst != NULL)
+        bine__pollset_ring(amidst);
+    return __real_eventfd_read(fd, count);
+}
+
+TEST(who_rings_while_the_bell_is_silenced_is_not_the_last_to_be_heard)
+{
+    bine__pollset set;
+    struct pollfd readable = {.events = POLLIN};
+
+    CHECK_EQ(bine__pollset_init(&set), 0);
+    bine__pollset_ring(&set);
+    amidst = &set;
+    bine__pollset_tell(&set);
+    amidst = NULL;
+    bine__pollset_ring(&set);
+    readable.fd = set.fd;
+    CHECK_EQ(poll(&readable, 1, 0), 1);
+    bine__pollset_deinit(&set);
 }

@@ -90,3 +90,20 @@ def test_it_looks_as_ever():
 
 def test_it_is_among_the_patched():
     assert bine.patched()["time.sleep"] == "a timer"
+
+
+def test_the_collector_has_run_on_its_stack_and_is_done():
+    import gc
+    gc.collect()
+    assert order(time.sleep) == ["short", "long"]
+
+    def collect_first():
+        gc.collect()
+        time.sleep(20 * MS)
+        ends.append("long")
+    ends = []
+    long = bine.spawn(collect_first)
+    bine.pause()
+    ends.append("meanwhile")
+    long.join()
+    assert ends == ["meanwhile", "long"], ends

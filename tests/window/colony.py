@@ -21,12 +21,13 @@ FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="bine-window-"))
 WIDTH, HEIGHT, LEGEND = 1200, 707, 32
 PIXELS_PER_FRAME = 0.75  # of one that walks
 
-# Each agent walks to a place of its own and stays there, as deep in calls as its number says.
+# Each agent walks to a place of its own, near their homes as each frame costs a picture, and stays there, as deep in
+# calls as its number says.
 APART = """\
 import bine, game
 
 def live(agent):
-    game.walk_to(600 + 120 * agent, 330)
+    game.walk_to(740 + 40 * agent, 400)
     print("arrived", agent, flush=True)
     wait(agent)
 
@@ -43,7 +44,7 @@ import bine, game
 def live(agent):
     if agent == 1:
         bine.spawn(sing, "la").name = "singer"
-    game.walk_to(600 + 120 * agent, 330)
+    game.walk_to(740 + 40 * agent, 400)
     print("arrived", agent, flush=True)
     bine.Event().wait()
 
@@ -115,7 +116,7 @@ class Colony(Program):
 
 def spot(agent):
     """Where the scripts above send it, on the window."""
-    return (600 + 120 * agent) * 0.75, 330 * 0.75
+    return (740 + 40 * agent) * 0.75, 400 * 0.75
 
 
 # ---- what is shown
@@ -282,9 +283,9 @@ def test_q_ends_it_as_well():
 
 
 def test_the_window_closes_when_no_frames_are_left():
-    with Display() as display, Colony(display, FAR, "--agents", "2", "--no-pace", "--frames", "1000") as colony:
+    with Display() as display, Colony(display, FAR, "--agents", "2", "--no-pace", "--frames", "100") as colony:
         assert colony.end() == 0
-        assert "in all: frame 1000," in colony.text()
+        assert "in all: frame 100," in colony.text()
 
 
 def test_without_a_display_it_says_so():

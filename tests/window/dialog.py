@@ -252,6 +252,7 @@ def test_closing_right_at_the_start_ends_well():
 
 def test_closing_when_all_scripts_have_ended():
     def test(person, program):
+        program.line("^the news are over$")
         person.type("Ada")
         person.click(0, 2)
         person.click(3, 4)
@@ -259,7 +260,8 @@ def test_closing_when_all_scripts_have_ended():
         program.line("^the conversation is over$")
         said = person.close()
         assert "the building ends at 100%" in said, said
-    with_person(test)
+    with Server() as server:
+        with_person(test, server.address, "0.5")
 
 
 if __name__ == "__main__":
