@@ -30,9 +30,9 @@ struct bine {
     bool hooked;                /* somebody wants to know of switches: the two that follow */
     bool hooks;                 /* the host's switch hook or Python's */
     bool timing;                /* bine_tick_info's longest job */
+    unsigned fair_calls;        /* calls in a row that did not have to wait */
     uint64_t stop;              /* ready.out at which the tick looks up again */
     uint64_t fair_turn;         /* ready.out when fair_calls began; see stdlib/fair.h */
-    unsigned fair_calls;
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
     bine__micro ending;         /* stands for one that has ended, while destructors still run on its stack */

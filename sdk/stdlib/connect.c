@@ -120,10 +120,10 @@ static int run(const bine__call *call, bine__look look, bool *late)
     attempt a = {.call = call, .look = look, .limit.ns = look.timeout_ns, .pause_ns = FIRST_PAUSE_NS};
     int error;
 
+    *late = false;
     a.address = bine__socket_address(call->self, call->args[0]);
     if (a.address == NULL)
         return -1;
-    *late = false;
     error = connect_now(&a, late);
     Py_DECREF(a.address);
     bine__fair(bine__here);
@@ -138,7 +138,7 @@ static PyObject *socket_connect(const bine__call *call)
 
     if (bine__socket_look(bine__socket_type(call->standin), call->self, &look) != 0)
         return NULL;
-    if (!bine__socket_waits(&look) || standin_connect_ex.object == NULL)
+    if (!bine__socket_waits(&look, 0) || standin_connect_ex.object == NULL)
         return bine__call_original(call);
     error = run(call, look, &late);
     if (error == 0)
@@ -159,7 +159,7 @@ static PyObject *socket_connect_ex(const bine__call *call)
 
     if (bine__socket_look(bine__socket_type(call->standin), call->self, &look) != 0)
         return NULL;
-    if (!bine__socket_waits(&look))
+    if (!bine__socket_waits(&look, 0))
         return bine__call_original(call);
     error = run(call, look, &late);
     return error < 0 ? NULL : PyLong_FromLong(late ? EWOULDBLOCK : error);

@@ -18,6 +18,7 @@ int bine__socket_ask(PyTypeObject *type, PyObject *socket, bine__look *out)
     PyObject *fd = PyObject_CallMethod((PyObject *)type, "fileno", "O", socket);
     PyObject *seconds = fd == NULL ? NULL : PyObject_CallMethod((PyObject *)type, "gettimeout", "O", socket);
 
+    *out = (bine__look){.fd = -1};
     if (seconds != NULL) {
         out->fd = (int)PyLong_AsLong(fd);
         out->timeout_ns = seconds == Py_None ? -1 : (int64_t)(PyFloat_AsDouble(seconds) * 1e9);
@@ -27,14 +28,16 @@ int bine__socket_ask(PyTypeObject *type, PyObject *socket, bine__look *out)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-bool bine__socket_waits(const bine__look *look)
+bool bine__socket_waits(const bine__look *look, int flags)
 {
-    int flags;
+    int status;
 
     if (look->timeout_ns >= 0)
         return look->timeout_ns > 0;
-    flags = fcntl(look->fd, F_GETFL);
-    return flags < 0 || (flags & O_NONBLOCK) == 0;
+    if ((flags & MSG_DONTWAIT) != 0)
+        return false;
+    status = fcntl(look->fd, F_GETFL);
+    return status < 0 || (status & O_NONBLOCK) == 0;
 }
 
 /* ---- arguments ---- */
@@ -123,7 +126,7 @@ static bool waits(task *t, int fd, unsigned events, int *status)
         return true;
     if (errno != EAGAIN || bine__socket_look(t->type, t->socket, &look) != 0)
         return false;
-    if (!bine__socket_waits(&look)) {
+    if (!bine__socket_waits(&look, t->flags)) {
         errno = EAGAIN;
         return false;
     }
@@ -154,7 +157,7 @@ static int receive(task *t)
 /* The kernel goes on until all is there, if the socket is one that waits. */
 static bool wants_all(int flags, const bine__look *look)
 {
-    return (flags & MSG_WAITALL) != 0 && look->timeout_ns < 0;
+    return (flags & MSG_WAITALL) != 0 && (flags & MSG_DONTWAIT) == 0 && look->timeout_ns < 0;
 }
 
 static PyObject *receive_at_once(task *t)
@@ -302,7 +305,8 @@ static int send_argument(const bine__call *call, task *t, PyObject **own)
     }
     t->bytes = buffer.buf;
     t->size = (size_t)buffer.len;
-    t->all = !t->counts || look.timeout_ns < 0; /* as the kernel does it on a socket that waits */
+    /* As the kernel does it on a socket that waits. */
+    t->all = !t->counts || (look.timeout_ns < 0 && (t->flags & MSG_DONTWAIT) == 0);
     status = push_in_turn(t);
     PyBuffer_Release(&buffer);
     return status;

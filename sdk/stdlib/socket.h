@@ -35,9 +35,9 @@ static inline int bine__socket_look(PyTypeObject *type, PyObject *socket, bine__
     return 0;
 }
 
-/* Whether a call on it may wait. Somebody may have set O_NONBLOCK behind its back: then CPython's own does
+/* Whether a call with these flags may wait. Somebody may have set O_NONBLOCK behind its back: then it does
  * not. */
-bool bine__socket_waits(const bine__look *look);
+bool bine__socket_waits(const bine__look *look, int flags);
 
 /* CPython's own, with these arguments and without waiting: what would have to wait raises BlockingIOError, or
  * is an errno of connect_ex(). `look` is what the socket says now. */

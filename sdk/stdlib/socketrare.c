@@ -26,37 +26,22 @@ typedef struct attempt {
     PyObject *args[MOST_ARGUMENTS]; /* borrowed */
     Py_ssize_t nargs;
     Py_ssize_t flags; /* their place, or NO_FLAGS */
+    long given;       /* what they are */
     unsigned events;
     bine__look look;
     bine__limit limit;
 } attempt;
-
-/* Whether the arguments are such that MSG_DONTWAIT can be put among them. What stands there in its stead
- * otherwise CPython is to judge. */
-static bool takes_flag(const attempt *a, long *flags)
-{
-    PyObject *given;
-
-    if (a->flags == NO_FLAGS || a->look.timeout_ns >= 0)
-        return false;
-    given = a->args[a->flags];
-    *flags = given == NULL ? 0 : PyLong_Check(given) ? PyLong_AsLong(given) : -1;
-    if (*flags == -1)
-        PyErr_Clear();
-    return *flags >= 0;
-}
 
 /* With MSG_DONTWAIT where that will do: it disturbs nobody else who uses the socket. */
 static PyObject *try_once(attempt *a)
 {
     PyObject *args[MOST_ARGUMENTS];
     PyObject *result;
-    long flags;
 
-    if (!takes_flag(a, &flags))
+    if (a->flags == NO_FLAGS || a->look.timeout_ns >= 0)
         return bine__socket_try(a->call, &a->look, a->args, a->nargs);
     memcpy(args, a->args, sizeof args);
-    args[a->flags] = PyLong_FromLong(flags | MSG_DONTWAIT);
+    args[a->flags] = PyLong_FromLong(a->given | MSG_DONTWAIT);
     if (args[a->flags] == NULL)
         return NULL;
     result = bine__call_original_with(a->call, args, a->nargs > a->flags ? a->nargs : a->flags + 1);
@@ -78,15 +63,30 @@ static bool waits(attempt *a)
     return status == BINE_OK;
 }
 
+/* The flags as they are given; what is none CPython is to judge. */
+static void find_flags(attempt *a)
+{
+    PyObject *flags = a->flags == NO_FLAGS ? bine__call_argument(a->call, MOST_ARGUMENTS, "flags")
+                                           : a->args[a->flags];
+
+    a->given = flags == NULL ? 0 : PyLong_Check(flags) ? PyLong_AsLong(flags) : -1;
+    if (a->given >= 0 && a->given <= INT_MAX)
+        return;
+    PyErr_Clear();
+    a->given = 0;
+    a->flags = NO_FLAGS;
+}
+
 static PyObject *go_on(attempt *a)
 {
     PyTypeObject *type = bine__socket_type(a->call->standin);
     PyObject *result;
 
+    find_flags(a);
     do {
         if (bine__socket_look(type, a->call->self, &a->look) != 0)
             return NULL;
-        if (!bine__socket_waits(&a->look))
+        if (!bine__socket_waits(&a->look, (int)a->given))
             return bine__call_original(a->call);
         if (!a->limit.begun)
             a->limit.ns = a->look.timeout_ns;
@@ -263,7 +263,7 @@ static PyObject *accept_ready(attempt *a)
 
 static PyObject *socket_accept(const bine__call *call)
 {
-    return go_on(&(attempt){.call = call, .try = accept_ready, .events = BINE_READABLE});
+    return go_on(&(attempt){.call = call, .try = accept_ready, .flags = NO_FLAGS, .events = BINE_READABLE});
 }
 
 /* ---- closing ---- */

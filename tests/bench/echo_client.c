@@ -155,5 +155,6 @@ int main(int argc, char **argv)
     printf("{\"rate\": %.0f, \"p50\": %.0f, \"p99\": %.0f, \"requests\": %llu}\n",
            (double)requests / ((double)length * 0.8e-9), quantile(0.5), quantile(0.99),
            (unsigned long long)all_requests);
+    free(all);
     return 0;
 }
