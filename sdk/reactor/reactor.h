@@ -21,7 +21,6 @@ struct bine_watch {
     int fd;
     unsigned events;                                          /* asked for: BINE_READABLE, BINE_WRITABLE */
     void (*ready)(struct bine_watch *watch, unsigned events); /* only enqueues; may end the watch */
-    void *handle;                                             /* the reactor's own */
 };
 
 typedef struct bine__reactor_kind {
