@@ -119,6 +119,13 @@ static bool owns(const bine__reactor *reactor, int fd)
                             fd == loop->signal_pipefd[0] || fd == loop->signal_pipefd[1]);
 }
 
+static bool intact(const bine__reactor *reactor)
+{
+    const uv_reactor *r = (const uv_reactor *)reactor;
+
+    return r->watches != NULL && bine__pollset_intact(&r->set);
+}
+
 /* ---- a loop of its own ---- */
 
 /* Loops whose descriptors are not theirs any more: in the child of a fork, or closed by somebody, their
@@ -157,7 +164,35 @@ static void settle_loop(uv_reactor *r)
     uv_timer_stop(&r->timer);
 }
 
-/* 0, or a negative errno. */
+static bool is_epoll(int fd)
+{
+    struct epoll_event event;
+
+    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
+}
+
+/* A loop whose epoll instance somebody has closed must not be run. Looked at before that, and not in each
+ * turn, which needs none. */
+static void check_loop(uv_reactor *r)
+{
+    if (r->loop != NULL && !is_epoll(uv_backend_fd(r->loop)))
+        lose_loop(r);
+}
+
+static void close_loop(uv_reactor *r)
+{
+    check_loop(r);
+    if (r->loop == NULL)
+        return;
+    uv_close((uv_handle_t *)&r->timer, NULL);
+    end_watches(r);
+    uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
+    uv_loop_close(r->loop);
+    free(r->loop);
+    r->loop = NULL;
+}
+
+/* 0, or a negative errno: then there is none. */
 static int open_loop(uv_reactor *r)
 {
     int status;
@@ -171,38 +206,27 @@ static int open_loop(uv_reactor *r)
     }
     uv_timer_init(r->loop, &r->timer); /* cannot fail */
     settle_loop(r);
-    return begin_watches(r);
+    status = begin_watches(r);
+    if (status != 0)
+        close_loop(r);
+    return status;
 }
 
-static bool is_epoll(int fd)
+static bool can_wait(uv_reactor *r)
 {
-    struct epoll_event event;
-
-    return epoll_wait(fd, &event, 1, 0) >= 0; /* takes nothing away: all are level-triggered */
-}
-
-/* What has been closed since the last turn nobody has noticed yet. */
-static void close_loop(uv_reactor *r)
-{
-    if (r->loop != NULL && !is_epoll(uv_backend_fd(r->loop)))
-        lose_loop(r);
-    if (r->loop == NULL)
-        return;
-    uv_close((uv_handle_t *)&r->timer, NULL);
-    end_watches(r);
-    uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
-    uv_loop_close(r->loop);
-    free(r->loop);
-    r->loop = NULL;
+    check_loop(r);
+    return r->watches != NULL || (r->loop == NULL && open_loop(r) == 0);
 }
 
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
-    if (timeout_ns != 0 && r->loop == NULL)
+    if (timeout_ns != 0 && !can_wait(r)) {
         poll(NULL, 0, RETRY_MS);
-    if (timeout_ns == 0 || r->loop == NULL) { /* there is nothing else on the loop */
+        timeout_ns = 0;
+    }
+    if (timeout_ns == 0) { /* there is nothing else on the loop */
         bine__pollset_tell(&r->set);
         return;
     }
@@ -226,13 +250,6 @@ static void ask_own(bine__reactor *reactor)
 {
     if (((uv_reactor *)reactor)->polled)
         wake(reactor);
-}
-
-static bool intact_own(const bine__reactor *reactor)
-{
-    const uv_reactor *r = (const uv_reactor *)reactor;
-
-    return r->loop != NULL && is_epoll(uv_backend_fd(r->loop)) && bine__pollset_intact(&r->set);
 }
 
 static int renew_own(bine__reactor *reactor, bool forked)
@@ -262,7 +279,7 @@ static const bine__reactor_kind own_kind = {
     .watch = watch,
     .poll_fd = poll_fd_own,
     .owns = owns,
-    .intact = intact_own,
+    .intact = intact,
     .renew = renew_own,
     .free = free_own,
 };
@@ -365,13 +382,6 @@ static void free_on_host(bine__reactor *reactor)
     bine__pollset_deinit(&r->set);
 }
 
-static bool intact_on_host(const bine__reactor *reactor)
-{
-    const uv_reactor *r = (const uv_reactor *)reactor;
-
-    return r->watches != NULL && bine__pollset_intact(&r->set);
-}
-
 static int renew_on_host(bine__reactor *reactor, bool forked)
 {
     uv_reactor *r = (uv_reactor *)reactor;
@@ -387,7 +397,7 @@ static const bine__reactor_kind host_kind = {
     .watch = watch,
     .poll_fd = no_poll_fd,
     .owns = owns,
-    .intact = intact_on_host,
+    .intact = intact,
     .renew = renew_on_host,
     .free = free_on_host,
 };

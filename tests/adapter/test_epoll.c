@@ -44,17 +44,9 @@ static int wait_ms(int timeout_ms)
     return bine_epoll_wait(rt, set, &event, 1, timeout_ms);
 }
 
-static size_t alive(void)
-{
-    bine_stats stats = {.struct_size = sizeof stats};
-
-    CHECK_OK(bine_get_stats(rt, &stats));
-    return stats.alive;
-}
-
 static void turn_until_ended(void)
 {
-    while (alive() > 0)
+    while (count_alive(rt) > 0)
         CHECK_EQ(wait_ms(-1), 0);
 }
 
@@ -194,7 +186,7 @@ TEST(a_busy_host_does_not_keep_scripts_from_their_turns)
     open_all();
     start_script(rt, "import bine\nfor i in range(10): bine.pause()\nbine.sleep(0.001)");
     fd = add_event(EPOLLIN);
-    while (alive() > 0)
+    while (count_alive(rt) > 0)
         CHECK_EQ(wait_ms(-1), 1);
     close(fd);
     close_all();
@@ -286,7 +278,7 @@ TEST(on_another_thread_it_is_epoll_wait)
     start_script(rt, "pass");
     in_thread(wait_elsewhere, &status);
     CHECK_EQ(status, 0);
-    CHECK_EQ(alive(), 1);
+    CHECK_EQ(count_alive(rt), 1);
     turn_until_ended();
     close_all();
 }

@@ -43,17 +43,9 @@ static void close_all(void)
     close_runtime(rt);
 }
 
-static size_t alive(void)
-{
-    bine_stats stats = {.struct_size = sizeof stats};
-
-    CHECK_OK(bine_get_stats(rt, &stats));
-    return stats.alive;
-}
-
 static void turn_until_ended(void)
 {
-    while (alive() > 0)
+    while (count_alive(rt) > 0)
         g_main_context_iteration(context, TRUE);
 }
 
@@ -269,7 +261,7 @@ TEST(scripts_go_on_in_a_nested_loop)
     open_on(g_main_context_default());
     start_script(rt, "import bine\nbine.sleep(0.001)\ndone = 1");
     in_loop_after(0, nest_until_ended, NULL);
-    while (alive() > 0)
+    while (count_alive(rt) > 0)
         g_main_context_iteration(context, TRUE);
     CHECK(script_has("done"));
     close_all();

@@ -55,18 +55,9 @@ static void close_all()
     app.reset();
 }
 
-static size_t alive()
-{
-    bine_stats stats;
-
-    stats.struct_size = sizeof stats;
-    CHECK_OK(bine_get_stats(rt, &stats));
-    return stats.alive;
-}
-
 static void turn_until_ended()
 {
-    while (alive() > 0)
+    while (count_alive(rt) > 0)
         QCoreApplication::processEvents(QEventLoop::WaitForMoreEvents);
 }
 
@@ -190,7 +181,7 @@ TEST(a_driver_that_goes_early_leaves_the_runtime_as_it_is)
     start_script(rt, "import bine\nbine.sleep(0)\ndone = 1");
     driver.reset();
     CHECK_EQ(waits_in(20), 1);
-    CHECK_EQ(alive(), 1);
+    CHECK_EQ(count_alive(rt), 1);
     run_to_end(rt);
     CHECK_EQ(script_int("done"), 1);
     close_all();

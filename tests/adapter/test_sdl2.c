@@ -71,17 +71,9 @@ static void handle_queue(void)
         handle(&event);
 }
 
-static size_t alive(void)
-{
-    bine_stats stats = {.struct_size = sizeof stats};
-
-    CHECK_OK(bine_get_stats(rt, &stats));
-    return stats.alive;
-}
-
 static void turn_until_ended(void)
 {
-    while (alive() > 0)
+    while (count_alive(rt) > 0)
         handle_next();
 }
 
@@ -257,7 +249,7 @@ TEST(a_turn_that_python_code_of_the_host_was_in_the_way_of_comes_by_the_next_eve
     handle_next();
     bine_python_leave(rt);
     CHECK_EQ(turns, 1);
-    CHECK_EQ(alive(), 1);
+    CHECK_EQ(count_alive(rt), 1);
     push(SDL_KEYDOWN);
     turn_until_ended();
     close_all();
@@ -274,7 +266,7 @@ TEST(after_the_stop_no_event_gives_a_turn)
     CHECK(!SDL_HasEvents(SDL_USEREVENT, SDL_LASTEVENT));
     push(SDL_KEYDOWN);
     handle_queue();
-    CHECK_EQ(alive(), 1);
+    CHECK_EQ(count_alive(rt), 1);
     CHECK_OK(bine_sdl_start(rt)); /* and it may be started again */
     turn_until_ended();
     close_all();

@@ -31,15 +31,21 @@ static void open_pipe(int ends[2])
     CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
 }
 
+/* A new pipe, whose read end `watch` waits for. */
+static void watch_pipe(bine_watch *watch, int ends[2])
+{
+    open_pipe(ends);
+    watch->fd = ends[0];
+    CHECK_EQ(bine__watch_set(watch, BINE_READABLE), 0);
+}
+
 TEST(a_descriptor_that_is_closed_before_the_poll_is_no_harm)
 {
     bine__reactor *reactor = bine__uv_new();
     int ends[2];
     bine_watch watch = {.reactor = reactor, .ready = keep};
 
-    open_pipe(ends);
-    watch.fd = ends[0];
-    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
+    watch_pipe(&watch, ends);
     close(ends[0]);
     close(ends[1]);
     reactor->kind->poll(reactor, 0);
@@ -117,9 +123,7 @@ TEST(watches_survive_a_renewal)
     int ends[2];
     bine_watch watch = {.reactor = reactor, .ready = end};
 
-    open_pipe(ends);
-    watch.fd = ends[0];
-    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
+    watch_pipe(&watch, ends);
     reactor->kind->renew(reactor, false);
     CHECK_EQ(write(ends[1], "x", 1), 1);
     reactor->kind->poll(reactor, -1);
@@ -135,13 +139,11 @@ TEST(what_a_child_of_a_fork_does_changes_nothing_in_its_parent)
     bine_watch watch = {.reactor = reactor, .ready = end};
     pid_t child;
 
-    open_pipe(ends);
-    watch.fd = ends[0];
-    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
+    watch_pipe(&watch, ends);
     reactor->kind->poll(reactor, 0);
     child = fork();
     if (child == 0) {
-        reactor->kind->renew(reactor, false);
+        CHECK_EQ(reactor->kind->renew(reactor, true), 0);
         CHECK_EQ(bine__watch_set(&watch, 0), 0);
         reactor->kind->free(reactor);
         _exit(0);
@@ -160,9 +162,7 @@ TEST(whose_descriptor_has_gone_is_told_in_a_renewal)
     int ends[2];
     bine_watch watch = {.reactor = reactor, .ready = end};
 
-    open_pipe(ends);
-    watch.fd = ends[0];
-    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
+    watch_pipe(&watch, ends);
     close(ends[0]);
     reactor->kind->renew(reactor, false);
     CHECK_EQ(told, BINE_READABLE);
@@ -198,10 +198,8 @@ TEST(on_a_hosts_loop_a_closed_descriptor_is_no_harm_and_the_loop_is_left_as_it_w
     CHECK_EQ(uv_loop_init(&loop), 0);
     reactor = bine__uv_on(&loop, no_turn, NULL);
     CHECK(reactor != NULL);
-    open_pipe(ends);
     watch.reactor = reactor;
-    watch.fd = ends[0];
-    CHECK_EQ(bine__watch_set(&watch, BINE_READABLE), 0);
+    watch_pipe(&watch, ends);
     close(ends[0]);
     uv_run(&loop, UV_RUN_NOWAIT);
     CHECK_EQ(bine__watch_set(&watch, 0), 0);

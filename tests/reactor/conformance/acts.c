@@ -132,6 +132,26 @@ bool all_posts_are_in(void *user)
     return posts_in_all == PRODUCERS * POSTS;
 }
 
+/* ---- on a loop of the host's ---- */
+
+static void ignore_request(void *user)
+{
+    (void)user;
+}
+
+void try_a_loop_of_its_own(void)
+{
+    open_driven();
+    start_driven("import host\nhost.door()");
+    CHECK_STATUS(bine_poll_fd(rt), BINE_ENOTSUP);
+    CHECK_STATUS(bine_run(rt, BINE_RUN_DEFAULT), BINE_ENOTSUP);
+    CHECK_STATUS(bine_run(rt, BINE_RUN_ONCE), BINE_ENOTSUP);
+    CHECK_STATUS(bine_guest_start(rt, ignore_request, NULL), BINE_ENOTSUP);
+    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 1);
+    open_door(NULL);
+    close_driven();
+}
+
 /* ---- the end ---- */
 
 void shut_down(void *unused)

@@ -46,6 +46,11 @@ void post_note(void *unused);
 void produce(void);
 bool all_posts_are_in(void *user);
 
+/* ---- on a loop of the host's ---- */
+
+/* What needs a loop of the runtime's own: fails unless it is refused. A whole case. */
+void try_a_loop_of_its_own(void);
+
 /* ---- the end ---- */
 
 /* An act. */

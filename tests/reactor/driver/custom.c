@@ -232,20 +232,7 @@ void driver_close(void)
     close(loop.woken);
 }
 
-static void ignore_request(void *user)
-{
-    (void)user;
-}
-
 TEST(what_needs_a_loop_of_the_runtimes_own_is_refused)
 {
-    open_driven();
-    start_driven("import host\nhost.door()");
-    CHECK_STATUS(bine_poll_fd(rt), BINE_ENOTSUP);
-    CHECK_STATUS(bine_run(rt, BINE_RUN_DEFAULT), BINE_ENOTSUP);
-    CHECK_STATUS(bine_run(rt, BINE_RUN_ONCE), BINE_ENOTSUP);
-    CHECK_STATUS(bine_guest_start(rt, ignore_request, NULL), BINE_ENOTSUP);
-    CHECK_EQ(bine_run(rt, BINE_RUN_NOWAIT), 1);
-    open_door(NULL);
-    close_driven();
+    try_a_loop_of_its_own();
 }
