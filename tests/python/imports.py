@@ -180,20 +180,15 @@ def test_a_module_may_spawn_and_join_importers_of_itself():
 
 
 def test_packages_and_their_modules():
-    """Python gets over a deadlock between modules that run; one before that, which files read in another order would
-    bring, it raises."""
     os.mkdir(os.path.join(FOLDER, "pack"))
-    module("pack/__init__", "import bine\nbine.sleep(1)\nfrom . import one, two\n")
-    module("pack/one", "import bine\nbine.sleep(2)\nimport pack.two\nx = 1\n")
-    module("pack/two", "import bine\nbine.sleep(2)\nimport pack.one\ny = 2\n")
+    module("pack/__init__", "import bine\nbine.pause()\nfrom . import one, two\n")
+    module("pack/one", "import bine\nbine.sleep(1)\nfrom . import two\nx = 1\n")
+    module("pack/two", "import bine\nbine.sleep(1)\nimport pack.one\ny = 2\n")
 
     def work(name):
         __import__(name)
         return sys.modules[name]
-    ts = [bine.spawn(work, "pack")]
-    while "pack" not in sys.modules:
-        bine.pause()
-    ts += [bine.spawn(work, name) for name in ("pack", "pack.one", "pack.two", "pack.one", "pack.two")]
+    ts = [bine.spawn(work, name) for name in ("pack", "pack.one", "pack.two") * 2]
     for t in ts:
         t.join()
     import pack
