@@ -38,6 +38,8 @@ PyObject *bine__give_queue(PyObject *unused, PyObject *module);
 
 /* Has imports looked at. At open. 0, or -1 with an exception. */
 int bine__watch_imports(void);
+/* See importlock.c. 0, or -1 with an exception. */
+int bine__mend_import_locks(PyObject *bootstrap);
 
 /* Whether this thread stands in line for a module that a micro-thread is importing. importlib's lines are
  * locks that belong to those who wait: only its table of them says for whom. */
