@@ -40,9 +40,7 @@ PyObject *bine__give_queue(PyObject *unused, PyObject *module);
 int bine__watch_imports(void);
 /* See importlock.c. 0, or -1 with an exception. */
 int bine__mend_import_locks(PyObject *bootstrap);
-
-/* Whether this thread stands in line for a module that a micro-thread is importing. importlib's lines are
- * locks that belong to those who wait: only its table of them says for whom. */
+/* Whether this thread stands in line for a module that a micro-thread imports. */
 bool bine__micro_imports_it(void);
 
 #endif

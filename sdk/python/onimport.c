@@ -4,7 +4,6 @@
  * importlib loads every module by one function of its own, which this file stands in for. A function in C: it
  * leaves no frame in the tracebacks of imports, from which CPython cuts its own. */
 #include "python/library.h"
-#include "python/line.h"
 #include "python/python.h"
 
 #include <signal.h>
@@ -144,33 +143,4 @@ int bine__watch_imports(void)
     Py_XDECREF(function);
     Py_XDECREF(bootstrap);
     return status;
-}
-
-/* ---- who imports what ---- */
-
-/* The module's lock that this thread stands in line for: new, or NULL. 3.12 and later keep a list of them. */
-static PyObject *awaited_lock(void)
-{
-    PyObject *bootstrap = bine__imported("_frozen_importlib"); /* borrowed */
-    PyObject *table = bootstrap == NULL ? NULL : PyObject_GetAttrString(bootstrap, "_blocking_on");
-    PyObject *entry = table == NULL ? NULL
-                                    : PyObject_CallMethod(table, "get", "K", (unsigned long long)bine__who());
-
-    Py_XDECREF(table);
-    if (entry != NULL && PyList_Check(entry))
-        Py_SETREF(entry, PySequence_GetItem(entry, -1));
-    return entry;
-}
-
-bool bine__micro_imports_it(void)
-{
-    PyObject *lock = awaited_lock();
-    PyObject *owner = lock == NULL ? NULL : PyObject_GetAttrString(lock, "owner");
-    unsigned long long id = owner == NULL ? 0 : PyLong_AsUnsignedLongLong(owner);
-    bool micro = !PyErr_Occurred() && bine__is_micro_id(id);
-
-    PyErr_Clear(); /* it waits for no module */
-    Py_XDECREF(owner);
-    Py_XDECREF(lock);
-    return micro;
 }
