@@ -358,11 +358,14 @@ TEST(abandoning_leaves_behind_who_waits_too)
     CHECK_EQ(behind.status, 1);
 }
 
-/* 3.12 warns of the threads, and shows the line, which it looks for in a file: by a thread. */
-#define FORK_QUIETLY                    \
-    "import os, warnings\n"             \
-    "warnings.simplefilter('ignore')\n" \
-    "pid = os.fork()\n"
+/* That warns of the threads in 3.12, and shows the line, which it looks for in a file: by a thread. */
+static bine *open_pool_to_fork(sem_t *gate)
+{
+    bine *rt = open_pool(gate);
+
+    run_script(rt, "import warnings; warnings.simplefilter('ignore')");
+    return rt;
+}
 
 static int fork_and_work(bine *rt, void *user, bine_value **out)
 {
@@ -370,7 +373,7 @@ static int fork_and_work(bine *rt, void *user, bine_value **out)
     PyObject *pid;
     int *status = user;
 
-    PyRun_SimpleString(FORK_QUIETLY);
+    PyRun_SimpleString("import os; pid = os.fork()");
     pid = PyObject_GetAttrString(PyImport_AddModule("__main__"), "pid");
     if (PyLong_AsLong(pid) == 0) {
         go(rt, &e, out);
@@ -385,7 +388,7 @@ static int fork_and_work(bine *rt, void *user, bine_value **out)
 TEST(the_child_of_a_fork_has_threads_of_its_own_and_nothing_else)
 {
     sem_t gate;
-    bine *rt = open_pool(&gate);
+    bine *rt = open_pool_to_fork(&gate);
     errand all[2 * FILES];
     int status = -1;
 
@@ -419,7 +422,7 @@ static int count_threads(void)
 TEST(before_a_fork_idle_threads_end_and_busy_ones_stay)
 {
     sem_t gate;
-    bine *rt = open_pool(&gate);
+    bine *rt = open_pool_to_fork(&gate);
     errand idle = {.lane = BINE__REST};
     errand busy[1];
     int before;
@@ -429,7 +432,9 @@ TEST(before_a_fork_idle_threads_end_and_busy_ones_stay)
     send_all(rt, busy, 1, BINE__FILES, &gate);
     await_starts(2);
     before = count_threads();
-    start_script(rt, FORK_QUIETLY "if pid == 0: os._exit(0)\n");
+    start_script(rt, "import __main__, os\n"
+                     "__main__.pid = os.fork()\n"
+                     "if __main__.pid == 0: os._exit(0)\n");
     settle(rt);
     CHECK_EQ(count_threads(), before - 1);
     CHECK_EQ(waitpid((pid_t)script_int("pid"), NULL, 0), script_int("pid"));
