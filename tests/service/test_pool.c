@@ -385,6 +385,54 @@ static int fork_and_work(bine *rt, void *user, bine_value **out)
     return BINE_OK;
 }
 
+/* The errand waits, and the handler of a signal amidst that for `came`. */
+static void wait_in_handler(bine *rt, errand *e)
+{
+    run_script(rt, "import bine, signal\n"
+                   "came = bine.Event()\n"
+                   "signal.signal(signal.SIGUSR1, lambda *args: came.wait())");
+    send(rt, e);
+    settle(rt);
+    await_starts(1);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    settle(rt);
+}
+
+TEST(work_that_is_done_while_a_signals_handler_waits_is_taken_back)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .gate = &gate};
+
+    wait_in_handler(rt, &e);
+    open_gate(&gate, 1);
+    while (!e.work.done)
+        bine_run(rt, BINE_RUN_ONCE);
+    CHECK_EQ(e.status, 1);
+    CHECK(script_true("came.set() is None"));
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    bine_micro_release(e.micro);
+    close_runtime(rt);
+}
+
+TEST(work_that_is_done_after_a_signals_handler_has_waited_is_taken_back)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .gate = &gate};
+
+    wait_in_handler(rt, &e);
+    CHECK(script_true("came.set() is None"));
+    settle(rt);
+    CHECK_EQ(e.status, 1);
+    open_gate(&gate, 1);
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    bine_micro_release(e.micro);
+    close_runtime(rt);
+}
+
 TEST(the_child_of_a_fork_has_threads_of_its_own_and_nothing_else)
 {
     sem_t gate;
