@@ -1,5 +1,7 @@
 #include "service/pool.h"
 
+#include "core/sanitizer.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -123,9 +125,8 @@ static void hand_back(struct bine__pool *pool, bine__work *work)
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void *serve(void *arg)
+static void serve(thread *self)
 {
-    thread *self = arg;
     lane *l = self->of;
     struct bine__pool *pool = l->pool;
 
@@ -144,6 +145,13 @@ static void *serve(void *arg)
     }
     self->ended = true;
     pthread_mutex_unlock(&pool->lock);
+}
+
+static void *run_thread(void *self)
+{
+    pthread_cleanup_push(bine__thread_exits, NULL); /* by CPython, when the interpreter has gone */
+    serve(self);
+    pthread_cleanup_pop(false);
     return NULL;
 }
 
@@ -159,7 +167,7 @@ static int create_thread(thread *t)
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the host's signals are for its own threads */
-    status = pthread_create(&t->id, &attr, serve, t);
+    status = pthread_create(&t->id, &attr, run_thread, t);
     if (status == 0)
         pthread_setname_np(t->id, t->of->kind->thread_name);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -430,7 +438,8 @@ static int wait_for(bine *rt, lane *l, wish *w)
     return BINE_OK;
 }
 
-/* When a thread has done its work is no matter of game time: there, files are read while the world stands still. */
+/* When a thread has done its work is no matter of game time: there, files are read while the world stands
+ * still. */
 static bool is_deterministic(const bine *rt, const lane *l)
 {
     return rt->real_timers == &rt->timers && l == &l->pool->lanes[BINE__FILES];

@@ -358,6 +358,15 @@ TEST(abandoning_leaves_behind_who_waits_too)
     CHECK_EQ(behind.status, 1);
 }
 
+/* That warns of the threads in 3.12, and shows the line, which it looks for in a file: by a thread. */
+static bine *open_pool_to_fork(sem_t *gate)
+{
+    bine *rt = open_pool(gate);
+
+    run_script(rt, "import warnings; warnings.simplefilter('ignore')");
+    return rt;
+}
+
 static int fork_and_work(bine *rt, void *user, bine_value **out)
 {
     errand e = {.rt = rt, .lane = BINE__FILES, .work.run = run};
@@ -376,10 +385,58 @@ static int fork_and_work(bine *rt, void *user, bine_value **out)
     return BINE_OK;
 }
 
-TEST(the_child_of_a_fork_has_threads_of_its_own_and_nothing_else)
+/* The errand waits, and the handler of a signal amidst that for `came`. */
+static void wait_in_handler(bine *rt, errand *e)
+{
+    run_script(rt, "import bine, signal\n"
+                   "came = bine.Event()\n"
+                   "signal.signal(signal.SIGUSR1, lambda *args: came.wait())");
+    send(rt, e);
+    settle(rt);
+    await_starts(1);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    settle(rt);
+}
+
+TEST(work_that_is_done_while_a_signals_handler_waits_is_taken_back)
 {
     sem_t gate;
     bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .gate = &gate};
+
+    wait_in_handler(rt, &e);
+    open_gate(&gate, 1);
+    while (!e.work.done)
+        bine_run(rt, BINE_RUN_ONCE);
+    CHECK_EQ(e.status, 1);
+    CHECK(script_true("came.set() is None"));
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    bine_micro_release(e.micro);
+    close_runtime(rt);
+}
+
+TEST(work_that_is_done_after_a_signals_handler_has_waited_is_taken_back)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .gate = &gate};
+
+    wait_in_handler(rt, &e);
+    CHECK(script_true("came.set() is None"));
+    settle(rt);
+    CHECK_EQ(e.status, 1);
+    open_gate(&gate, 1);
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    bine_micro_release(e.micro);
+    close_runtime(rt);
+}
+
+TEST(the_child_of_a_fork_has_threads_of_its_own_and_nothing_else)
+{
+    sem_t gate;
+    bine *rt = open_pool_to_fork(&gate);
     errand all[2 * FILES];
     int status = -1;
 
@@ -413,7 +470,7 @@ static int count_threads(void)
 TEST(before_a_fork_idle_threads_end_and_busy_ones_stay)
 {
     sem_t gate;
-    bine *rt = open_pool(&gate);
+    bine *rt = open_pool_to_fork(&gate);
     errand idle = {.lane = BINE__REST};
     errand busy[1];
     int before;
@@ -423,9 +480,9 @@ TEST(before_a_fork_idle_threads_end_and_busy_ones_stay)
     send_all(rt, busy, 1, BINE__FILES, &gate);
     await_starts(2);
     before = count_threads();
-    start_script(rt, "import os\n"
-                     "pid = os.fork()\n"
-                     "if pid == 0: os._exit(0)\n");
+    start_script(rt, "import __main__, os\n"
+                     "__main__.pid = os.fork()\n"
+                     "if __main__.pid == 0: os._exit(0)\n");
     settle(rt);
     CHECK_EQ(count_threads(), before - 1);
     CHECK_EQ(waitpid((pid_t)script_int("pid"), NULL, 0), script_int("pid"));

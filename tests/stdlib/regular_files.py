@@ -5,8 +5,10 @@ import fcntl
 import io
 import os
 import resource
+import sys
 import tempfile
 import threading
+import warnings
 
 import bine
 
@@ -334,6 +336,17 @@ def test_names_are_handled_as_ever():
         assert os.fstat(fd).st_size == 1 and os.read(fd, 10) == b"t"
         os.replace(one, two)
         os.unlink(two)
+
+
+def test_a_bool_for_a_descriptor_is_warned_of_where_it_stands():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for call in (lambda: os.stat("missing", dir_fd=True), lambda: os.open("missing", 0, dir_fd=False),
+                     lambda: os.listdir(True), lambda: os.rename("missing", "x", src_dir_fd=True)):
+            with contextlib.suppress(OSError):
+                call()
+    ours = [warning.filename for warning in caught]
+    assert ours == [__file__] * (4 if sys.version_info >= (3, 13) else 0), ours
 
 
 def test_what_os_can_do_is_known_as_ever():
