@@ -268,7 +268,7 @@ BINE__STANDIN(standin_read, "_io", "FileIO.read", "io.FileIO.read", READY_OR_POO
 BINE__STANDIN(standin_readall, "_io", "FileIO.readall", "io.FileIO.readall", READY_OR_POOL, fileio_readall);
 BINE__STANDIN(standin_readinto, "_io", "FileIO.readinto", "io.FileIO.readinto", READY_OR_POOL,
               fileio_readinto);
-BINE__STANDIN(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
+BINE__STANDIN_WRITES(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
 BINE__STANDIN_EVERYWHERE(standin_close, "_io", "FileIO.close", "io.FileIO.close",
                          "at once; who waits for the descriptor has EBADF", fileio_close);
 

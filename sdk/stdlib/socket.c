@@ -331,9 +331,9 @@ static PyObject *socket_sendall(const bine__call *call)
 BINE__STANDIN(standin_recv, "_socket", "socket.recv", "socket.socket.recv", "readiness", socket_recv);
 BINE__STANDIN(standin_recv_into, "_socket", "socket.recv_into", "socket.socket.recv_into", "readiness",
               socket_recv_into);
-BINE__STANDIN(standin_send, "_socket", "socket.send", "socket.socket.send", "readiness", socket_send);
-BINE__STANDIN(standin_sendall, "_socket", "socket.sendall", "socket.socket.sendall", "readiness",
-              socket_sendall);
+BINE__STANDIN_WRITES(standin_send, "_socket", "socket.send", "socket.socket.send", "readiness", socket_send);
+BINE__STANDIN_WRITES(standin_sendall, "_socket", "socket.sendall", "socket.socket.sendall", "readiness",
+                     socket_sendall);
 
 PyTypeObject *bine__socket_class(void)
 {

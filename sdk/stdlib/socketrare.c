@@ -294,6 +294,8 @@ static PyObject *close_descriptor(const bine__call *call)
 
 #define METHOD(id, name, public, how, call) \
     BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." public, how, call)
+#define SENDS(id, name, call) \
+    BINE__STANDIN_WRITES(id, "_socket", "socket." name, "socket.socket." name, "readiness", call)
 
 METHOD(standin_accept, "_accept", "accept", "readiness", socket_accept);
 METHOD(standin_bind, "bind", "bind", "`socket.getaddrinfo`, for a name", socket_bind);
@@ -303,9 +305,9 @@ METHOD(standin_recvfrom, "recvfrom", "recvfrom", "readiness", socket_recvfrom);
 METHOD(standin_recvfrom_into, "recvfrom_into", "recvfrom_into", "readiness", socket_receive);
 METHOD(standin_recvmsg, "recvmsg", "recvmsg", "readiness", socket_receive);
 METHOD(standin_recvmsg_into, "recvmsg_into", "recvmsg_into", "readiness", socket_recvmsg_into);
-METHOD(standin_sendmsg, "sendmsg", "sendmsg", "readiness", socket_sendmsg);
-METHOD(standin_sendmsg_afalg, "sendmsg_afalg", "sendmsg_afalg", "readiness", socket_sendmsg_afalg);
-METHOD(standin_sendto, "sendto", "sendto", "readiness", socket_sendto);
+SENDS(standin_sendmsg, "sendmsg", socket_sendmsg);
+SENDS(standin_sendmsg_afalg, "sendmsg_afalg", socket_sendmsg_afalg);
+SENDS(standin_sendto, "sendto", socket_sendto);
 BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "at once: who waits for it is woken",
               close_descriptor);
 

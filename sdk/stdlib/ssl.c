@@ -199,7 +199,7 @@ static PyObject *tls_write(const bine__call *call)
 }
 
 #define METHOD(id, name, public, call) \
-    BINE__STANDIN(id, "_ssl", "_SSLSocket." name, "ssl.SSLSocket." public, "readiness", call)
+    BINE__STANDIN_WRITES(id, "_ssl", "_SSLSocket." name, "ssl.SSLSocket." public, "readiness", call)
 
 METHOD(standin_handshake, "do_handshake", "do_handshake", tls_read);
 METHOD(standin_read, "read", "read", tls_read);

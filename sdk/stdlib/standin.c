@@ -1,5 +1,6 @@
 #include "stdlib/standin.h"
 
+#include "core/sigpipe.h"
 #include "python/library.h"
 #include "python/python.h"
 #include "stdlib/fileio.h"
@@ -14,7 +15,7 @@ static bool takes_tuple(const bine__standin *s)
     return (s->original->ml_flags & METH_VARARGS) != 0;
 }
 
-PyObject *bine__call_original(const bine__call *call)
+static PyObject *call_as_defined(const bine__call *call)
 {
     const bine__standin *s = call->standin;
     PyCFunction function = s->original->ml_meth;
@@ -36,6 +37,16 @@ PyObject *bine__call_original(const bine__call *call)
     default: /* METH_O */
         return function(call->self, call->args[0]);
     }
+}
+
+PyObject *bine__call_original(const bine__call *call)
+{
+    bool held = call->standin->writes && bine__sigpipe_hold();
+    PyObject *result = call_as_defined(call);
+
+    if (held)
+        bine__sigpipe_release();
+    return result;
 }
 
 static PyObject *call_with_tuple(const bine__call *call, PyObject *const *args, Py_ssize_t nargs)
