@@ -90,6 +90,8 @@ static int run(task *t, int flags)
         else if (sent < 0 && errno != EINTR)
             status = BINE_EIO;
     } while (status == BINE_OK && sent != 0 && t->done < t->size);
+    if (status != BINE_OK && t->done > 0)
+        bine__raise_thrown_soon();
     if (status == BINE_OK || t->done > 0)
         return 0;
     bine__limit_raise(bine__here, status, "");
