@@ -3,13 +3,16 @@
 #include "stdlib/socket.h"
 
 #include "python/python.h"
-#include "service/descriptor.h"
+#include "service/pool.h"
+#include "stdlib/closing.h"
 #include "stdlib/fair.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* How long accept() stays away before it says that there are no descriptors to be had: whoever tries again
  * and again is to leave time to those that could close some. */
@@ -427,15 +430,87 @@ static PyObject *socket_accept(const bine__call *call)
 
 /* ---- closing ---- */
 
-/* close, detach */
-static PyObject *socket_close(const bine__call *call)
+static PyObject *socket_detach(const bine__call *call)
 {
     bine__look look;
 
     if (bine__socket_look(bine__socket_type(call->standin), call->self, &look) != 0)
         return NULL;
-    bine__descriptor_closing(bine__here, look.fd);
-    return bine__call_original(call);
+    return bine__let_go(call, look.fd, look.fd);
+}
+
+/* It waits until the peer has taken what was sent (SO_LINGER), whether the socket blocks or not. */
+static bool lingers(int fd)
+{
+    struct linger linger = {0};
+    socklen_t size = sizeof linger;
+
+    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff != 0 &&
+           linger.l_linger > 0;
+}
+
+typedef struct farewell {
+    bine__work work; /* first */
+    int fd;          /* -1: it is closed */
+    int error;
+} farewell;
+
+static void close_slowly(bine__work *work)
+{
+    farewell *f = (farewell *)(void *)work;
+
+    f->error = close(f->fd) == 0 ? 0 : errno;
+    f->fd = -1;
+}
+
+/* When no thread has begun with it: the kernel sends the rest by itself. */
+static void drop_farewell(bine__work *work)
+{
+    const farewell *f = (const farewell *)(const void *)work;
+    const struct linger off = {0};
+
+    if (f->fd >= 0) {
+        (void)setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+        close(f->fd);
+    }
+    free(work);
+}
+
+/* By a thread; a cancel leaves that to it. A reset is no error of close(), as CPython has it. */
+static PyObject *close_by_thread(int fd)
+{
+    farewell *f = calloc(1, sizeof *f);
+    int status;
+
+    if (f == NULL) {
+        close(fd);
+        return PyErr_NoMemory();
+    }
+    *f = (farewell){.work = {.run = close_slowly, .drop = drop_farewell, .what = "a socket that lingers"},
+                    .fd = fd};
+    status = bine__offload(bine__here, BINE__REST, &f->work, BINE__NEVER);
+    if (status != BINE_OK)
+        return bine__raise_status(bine__here, status, NULL);
+    errno = f->error;
+    free(f);
+    if (errno == 0 || errno == ECONNRESET)
+        Py_RETURN_NONE;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *socket_close(const bine__call *call)
+{
+    PyTypeObject *type = bine__socket_type(call->standin);
+    PyObject *detached;
+    bine__look look;
+
+    if (bine__socket_look(type, call->self, &look) != 0)
+        return NULL;
+    if (look.fd < 0 || !bine__stands_in(bine__here) || !lingers(look.fd))
+        return bine__let_go(call, look.fd, look.fd);
+    detached = PyObject_CallMethod((PyObject *)type, "detach", "O", call->self);
+    Py_XDECREF(detached);
+    return detached == NULL ? NULL : close_by_thread(look.fd);
 }
 
 /* _socket.close(fd) */
@@ -444,22 +519,25 @@ static PyObject *close_descriptor(const bine__call *call)
     int overflow;
     long fd = PyLong_CheckExact(call->args[0]) ? PyLong_AsLongAndOverflow(call->args[0], &overflow) : -1;
 
-    if (fd >= 0 && fd <= INT_MAX)
-        bine__descriptor_closing(bine__here, (int)fd);
-    return bine__call_original(call);
+    if (fd < 0 || fd > INT_MAX)
+        return bine__call_original(call);
+    return bine__close(call, (int)fd);
 }
 
 /* ---- the list ---- */
 
 #define METHOD(id, name, public, how, call) \
     BINE__STANDIN(id, "_socket", "socket." name, "socket.socket." public, how, call)
+#define CLOSES(id, path, public, call) \
+    BINE__STANDIN_EVERYWHERE(id, "_socket", path, public, "at once: who waits for it is woken", call)
 #define SENDS(id, name, call) \
     BINE__STANDIN_WRITES(id, "_socket", "socket." name, "socket.socket." name, "readiness", call)
 
 METHOD(standin_accept, "_accept", "accept", "readiness", socket_accept);
 METHOD(standin_bind, "bind", "bind", "`socket.getaddrinfo`, for a name", socket_bind);
-METHOD(standin_close, "close", "close", "at once: who waits for it is woken", socket_close);
-METHOD(standin_detach, "detach", "detach", "at once: who waits for it is woken", socket_close);
+CLOSES(standin_close, "socket.close", "socket.socket.close", socket_close);
+CLOSES(standin_detach, "socket.detach", "socket.socket.detach", socket_detach);
+CLOSES(standin_close_fd, "close", "socket.close", close_descriptor);
 METHOD(standin_recvfrom, "recvfrom", "recvfrom", "readiness", socket_recvfrom);
 METHOD(standin_recvfrom_into, "recvfrom_into", "recvfrom_into", "readiness", socket_receive);
 METHOD(standin_recvmsg, "recvmsg", "recvmsg", "readiness", socket_receive);
@@ -467,8 +545,6 @@ METHOD(standin_recvmsg_into, "recvmsg_into", "recvmsg_into", "readiness", socket
 SENDS(standin_sendmsg, "sendmsg", socket_sendmsg);
 SENDS(standin_sendmsg_afalg, "sendmsg_afalg", socket_sendmsg_afalg);
 SENDS(standin_sendto, "sendto", socket_sendto);
-BINE__STANDIN(standin_close_fd, "_socket", "close", "socket.close", "at once: who waits for it is woken",
-              close_descriptor);
 
 bine__standin *const bine__socket_rare_standins[] = {&standin_accept,
                                                      &standin_bind,

@@ -744,6 +744,132 @@ def test_closing_wakes_who_waits():
         micro.join()
 
 
+def closing_ways(path):
+    """Each way to close a socket's descriptor."""
+    yield lambda s: s.close()
+    yield lambda s: socket.close(s.detach())
+    yield lambda s: os.close(s.fileno())
+    yield lambda s: os.closerange(s.fileno(), s.fileno() + 1)
+    yield lambda s: os.dup2(path, s.fileno())
+    yield lambda s: open(s.detach(), "rb", 0).close()
+
+
+def test_closing_on_another_thread_wakes_who_waits():
+    with tempfile.TemporaryFile() as file:
+        for close in closing_ways(file.fileno()):
+            for wait, count in ((lambda s: s.recv(1), 2), (lambda s: s.recvmsg(1), 2), (lambda s: s.sendall(BIG), 1),
+                                (lambda s: bine.wait_readable(s.fileno()), 2)):
+                a, b = socket.socketpair()
+                waiting = [bine.spawn(wait, a) for _ in range(count)]
+                for _ in range(3):
+                    bine.pause()
+                thread = threading.Thread(target=close, args=(a,))
+                thread.start()
+                thread.join()
+                for micro in waiting:
+                    with raises(OSError, code=errno.EBADF):
+                        micro.join()
+                b.close()
+                with contextlib.suppress(OSError):
+                    a.close()
+
+
+def test_closing_in_a_destructor_wakes_who_waits():
+    class Last:
+        def __del__(self):
+            a.close()
+    with pair() as (a, b):
+        micro = bine.spawn(a.recv, 1)
+        bine.pause()
+        Last()
+        with raises(OSError, code=errno.EBADF):
+            micro.join()
+
+
+def test_a_number_that_another_thread_has_closed_and_that_is_used_again_belongs_to_the_new_one():
+    def replace():
+        a.close()
+        made.extend(socket.socketpair())
+        begun.set()
+        ended.wait()
+    for _ in range(50):
+        made = []
+        begun, ended = bine.Event(), threading.Event()
+        a, b = socket.socketpair()
+        number = a.fileno()
+        micro = bine.spawn(a.recv, 1)
+        bine.pause()
+        thread = threading.Thread(target=replace)
+        thread.start()
+        begun.wait()
+        c, d = made if made[0].fileno() == number else made[::-1]
+        assert c.fileno() == number
+        later(d.send, b"x")
+        assert c.recv(1) == b"x"
+        with raises(OSError, code=errno.EBADF):
+            micro.join()
+        ended.set()
+        thread.join()
+        for s in (b, c, d):
+            s.close()
+
+
+# ---- lingering ----
+
+@contextlib.contextmanager
+def lingering(seconds):
+    """One whose peer has taken nothing of what it was sent, and the peer."""
+    with tcp_pair() as (a, b):
+        a.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                a.send(BIG)
+        a.setblocking(True)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+        yield a, b
+
+
+def drain(s):
+    while s.recv(1 << 20):
+        pass
+
+
+def test_one_that_lingers_is_closed_by_a_thread():
+    with lingering(100) as (a, b):
+        micro = bine.spawn(a.close)
+        for _ in range(10):
+            bine.pause()
+        assert not micro.done and a.fileno() == -1
+        drain(b)
+        micro.join()
+
+
+def test_a_cancelled_close_closes_all_the_same():
+    with lingering(100) as (a, b):
+        micro = bine.spawn(a.close)
+        for _ in range(10):
+            bine.pause()
+        cancel(micro)
+        drain(b)
+    with lingering(100) as (a, b):
+        micro = bine.spawn(lambda: bine.current().cancel() or a.close())
+        with contextlib.suppress(bine.Cancelled):
+            micro.join()
+        assert a.fileno() == -1
+        drain(b)
+
+
+def test_one_that_is_used_by_two_is_closed_when_the_first_lingers():
+    with lingering(100) as (a, b):
+        micro = bine.spawn(a.recv, 1)
+        bine.pause()
+        closing = bine.spawn(a.close)
+        with raises(OSError, code=errno.EBADF):
+            micro.join()
+        drain(b)
+        closing.join()
+
+
 def test_a_number_that_is_used_again_belongs_to_the_new_one():
     with pair() as (a, b):
         number = a.fileno()
