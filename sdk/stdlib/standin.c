@@ -5,6 +5,7 @@
 #include "python/python.h"
 #include "stdlib/fileio.h"
 #include "stdlib/filesystem.h"
+#include "stdlib/ssl.h"
 
 #include <string.h>
 
@@ -284,6 +285,7 @@ int bine__standins_open(bine *rt)
 void bine__standins_close(void)
 {
     bine__fileio_close();
+    bine__ssl_close();
     while (in_place != NULL) {
         bine__standin *s = in_place;
 
