@@ -351,16 +351,24 @@ static PyObject *os_close(const bine__call *call)
     return bine__close(call, fd);
 }
 
-/* Negative ones, too: CPython 3.11 takes an end below 0 for one above all. */
+/* An int, negative too. False: CPython is to say what it is. */
+static bool get_any_int(PyObject *object, int *out)
+{
+    int overflow = 1;
+    long value = PyLong_CheckExact(object) ? PyLong_AsLongAndOverflow(object, &overflow) : 0;
+
+    *out = (int)value;
+    return overflow == 0 && value >= INT_MIN && value <= INT_MAX;
+}
+
+/* CPython 3.11 takes an end below 0 for one above all. */
 static PyObject *os_closerange(const bine__call *call)
 {
-    long first = call->nargs == 2 && PyLong_CheckExact(call->args[0]) ? PyLong_AsLong(call->args[0]) : -1;
-    long end = call->nargs == 2 && PyLong_CheckExact(call->args[1]) ? PyLong_AsLong(call->args[1]) : LONG_MAX;
+    int first, end;
 
-    PyErr_Clear();
-    if (end > INT_MAX || end < INT_MIN || first > INT_MAX || first < INT_MIN)
+    if (call->nargs != 2 || !get_any_int(call->args[0], &first) || !get_any_int(call->args[1], &end))
         return bine__call_original(call);
-    return bine__close_range(call, first < 0 ? 0 : (int)first, (int)end);
+    return bine__close_range(call, first < 0 ? 0 : first, end);
 }
 
 /* What is put in its own place stays what it is. */
