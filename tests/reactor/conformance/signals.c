@@ -67,7 +67,7 @@ static const int usr1 = SIGUSR1;
 static void check_script_handles(void (*send)(void *user))
 {
     open_driven();
-    start_driven("import bine, _signal\n" /* which is built in: a file would be waited for */
+    start_driven("import bine, _signal\n" /* in the program: it is there before all wait for the first time */
                  "came = bine.Event()\n"
                  "_signal.signal(_signal.SIGUSR1, lambda *args: came.set())\n"
                  "came.wait()");
