@@ -278,27 +278,42 @@ typedef struct notice {
     uint64_t waits;
 } notice;
 
+/* Those that began to wait just before it was closed, or for what has the number now: the kernel tells which.
+ */
+static void renew_all(bine *rt, int first, int last)
+{
+    const struct bine__descriptors *all = rt->descriptors;
+
+    for (size_t fd = (size_t)first; fd < all->size && fd <= (size_t)last; fd++) {
+        descriptor *d = all->by_fd[fd];
+
+        if (d != NULL && d->waiters.first != NULL && bine__watch_renew(&d->watch, d->watch.events) != 0)
+            tell_closed(d, UINT64_MAX);
+    }
+}
+
 static void run_notice(bine *rt, bine__job *job)
 {
     const notice *n = (const notice *)(void *)job;
 
     tell_all(rt, n->first, n->last, n->waits);
+    renew_all(rt, n->first, n->last);
     free(job);
 }
 
 uint64_t bine__descriptors_waits(const bine *rt)
 {
-    return rt->descriptors == NULL || rt->descriptors->waiting == 0 ? 0 : rt->descriptors->waits;
+    return rt->descriptors == NULL ? 0 : rt->descriptors->waits;
 }
 
 /* Without memory they are waited for in vain. */
 void bine__descriptors_closed(bine *rt, int first, int last, uint64_t waits)
 {
-    notice *n = malloc(sizeof *n);
+    notice *n = bine__descriptors_awaited(rt) ? malloc(sizeof *n) : NULL;
 
     if (n == NULL)
         return;
-    *n = (notice){.job.run = run_notice, .first = first, .last = last, .waits = waits};
+    *n = (notice){.job.run = run_notice, .first = first < 0 ? 0 : first, .last = last, .waits = waits};
     if (!bine__inbox_push(rt->inbox, &n->job))
         free(n);
 }

@@ -9,7 +9,7 @@
  * EBADF. (What is closed without this is waited for in vain, or until the time is over.) */
 void bine__descriptors_closing(bine *rt, int first, int last);
 
-/* How many waits have begun so far; 0: nobody waits now. Any thread with the GIL. */
+/* How many waits have begun so far. Any thread with the GIL. */
 uint64_t bine__descriptors_waits(const bine *rt);
 
 /* After another thread has closed them: the same for those that waited when bine__descriptors_waits() said

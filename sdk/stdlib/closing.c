@@ -11,7 +11,7 @@
 #define MOST_OWN 16
 
 /* On another thread they are told when it is done: a micro-thread that is told before may try once more, and
- * wait again. Meanwhile the runtime may have been closed. */
+ * wait again. Meanwhile the runtime may have been closed, and the number may be that of another file. */
 PyObject *bine__let_go(const bine__call *call, int first, int last)
 {
     bine *rt = bine__python_now->rt;
@@ -21,7 +21,7 @@ PyObject *bine__let_go(const bine__call *call, int first, int last)
     if (rt != NULL && rt == bine__here)
         bine__descriptors_closing(rt, first, last);
     result = bine__call_original(call);
-    if (rt != bine__here && waits > 0 && bine__python_now->rt == rt)
+    if (rt != NULL && rt != bine__here && bine__python_now->rt == rt)
         bine__descriptors_closed(rt, first, last, waits);
     return result;
 }
