@@ -177,8 +177,9 @@ def test_signals_that_python_does_not_handle_change_nothing():
 
 # ---- cancels ----
 
-def cancelled_at_random(read, write, size=400_000):
-    """Reads what is written, each read cancelled sooner or later; every byte arrives once."""
+def cancelled_at_random(read, write, size=400_000, exact=False):
+    """Reads what is written, each read cancelled sooner or later; every byte arrives once. `exact`: a read goes on until
+    it has all that it asked for, so more is written than is looked at."""
     draw = random.Random(7)
     got = bytearray()
     cancels = 0
@@ -189,7 +190,7 @@ def cancelled_at_random(read, write, size=400_000):
         got.extend(part)
 
     def write_all():
-        rest = memoryview(BIG)[:size]
+        rest = memoryview(BIG)[:size + exact * 5000]
         while rest:
             some = draw.randrange(1, 10_000)
             write(rest[:some])
@@ -207,7 +208,8 @@ def cancelled_at_random(read, write, size=400_000):
         except bine.Cancelled:
             cancels += 1
     writing.join()
-    assert got == BIG[:size]
+    assert got[:size] == BIG[:size]
+    assert exact or len(got) == size
     assert cancels > 3, cancels
 
 
@@ -236,6 +238,62 @@ def test_a_cancelled_read_of_a_pipe_loses_no_byte():
         for read in (lambda size: os.read(r, size), file.read, into(file.readinto), into(lambda b: os.readv(r, [b]))):
             cancelled_at_random(read, lambda data: os.write(w, data), 100_000)
         assert writer.fileno() == w
+
+
+def lines_of(data):
+    """With an end of line every thousand bytes or so."""
+    return data.replace(b"\n", b" ").replace(b"\x41", b"\n").replace(b"\x42", b"\n")
+
+
+def cancelled_lines(file, write, next_line):
+    draw = random.Random(5)
+    data = lines_of(BIG[:60_000]) + b"\n"
+    got = []
+    cancels = 0
+
+    def write_all():
+        for start in range(0, len(data), 97):
+            write(data[start:start + 97])
+            for _ in range(draw.randrange(8)):
+                bine.pause()
+    writing = bine.spawn(write_all)
+    while sum(map(len, got)) < len(data):
+        micro = bine.spawn(lambda: got.append(next_line(file)))
+        for _ in range(draw.randrange(4)):
+            bine.pause()
+        micro.cancel()
+        try:
+            micro.join()
+        except bine.Cancelled:
+            cancels += 1
+    writing.join()
+    assert got == [line + b"\n" for line in data.split(b"\n")[:-1]]
+    assert cancels > 10, cancels
+
+
+def line_by_line():
+    yield lambda file: file.readline()
+    yield lambda file: file.readline(65537)
+    yield lambda file: file.readline(3000)
+    yield next
+
+
+def test_a_cancelled_readline_loses_no_byte():
+    for way in line_by_line():
+        with tcp_pair() as (a, b), a.makefile("rb") as file:
+            cancelled_lines(file, b.sendall, way)
+        with tls_pair() as (a, b), a.makefile("rb") as file:
+            cancelled_lines(file, b.sendall, way)
+        r, w = os.pipe()
+        with open(r, "rb") as file, open(w, "wb", 0) as writer:
+            cancelled_lines(file, writer.write, way)
+
+
+def test_a_cancelled_buffered_read_loses_no_byte():
+    for way in (lambda file, size: file.read(size % 5000 + 1), lambda file, size: into(file.readinto)(size % 5000 + 1),
+                lambda file, size: file.read1(size)):
+        with tcp_pair() as (a, b), a.makefile("rb") as file:
+            cancelled_at_random(lambda size: way(file, size), b.sendall, 100_000, exact=True)
 
 
 def test_a_cancelled_accept_loses_no_connection():
