@@ -2,6 +2,7 @@
 #include "core/runtime.h"
 
 #include "core/pyframe.h"
+#include "core/sigpipe.h"
 #include "reactor/guest.h"
 
 #include <dlfcn.h>
@@ -190,14 +191,17 @@ static void tame_signal_module(void)
     Py_XDECREF(module);
 }
 
-/* Finalisation resets signals that Python thinks it handles. */
+/* Finalisation writes what is left in sys.stdout, and resets signals that Python thinks it handles. */
 static int finalize(const bine *rt)
 {
+    bool held = bine__sigpipe_hold();
     struct sigaction host;
     int status;
 
     sigaction(SIGINT, NULL, &host);
     status = Py_FinalizeEx();
+    if (held)
+        bine__sigpipe_release();
     if (!rt->config.install_signal_handlers)
         sigaction(SIGINT, &host, NULL);
     return status;

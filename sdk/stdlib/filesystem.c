@@ -2,10 +2,9 @@
 #include "stdlib/filesystem.h"
 
 #include "python/python.h"
-#include "service/descriptor.h"
+#include "stdlib/closing.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
-#include "stdlib/standin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -347,31 +346,40 @@ static PyObject *os_close(const bine__call *call)
 {
     int fd;
 
-    if (bine__here != NULL && get_int(bine__call_argument(call, 0, "fd"), -1, &fd))
-        bine__descriptor_closing(bine__here, fd);
-    return bine__call_original(call);
+    if (!get_int(bine__call_argument(call, 0, "fd"), -1, &fd))
+        return bine__call_original(call);
+    return bine__close(call, fd);
 }
 
+/* An int, negative too. False: CPython is to say what it is. */
+static bool get_any_int(PyObject *object, int *out)
+{
+    int overflow = 1;
+    long value = PyLong_CheckExact(object) ? PyLong_AsLongAndOverflow(object, &overflow) : 0;
+
+    *out = (int)value;
+    return overflow == 0 && value >= INT_MIN && value <= INT_MAX;
+}
+
+/* CPython 3.11 takes an end below 0 for one above all. */
 static PyObject *os_closerange(const bine__call *call)
 {
     int first, end;
 
-    if (bine__here != NULL && call->nargs == 2 && get_int(call->args[0], -1, &first) &&
-        get_int(call->args[1], -1, &end) && first < end)
-        bine__descriptors_closing(bine__here, first, end - 1);
-    return bine__call_original(call);
+    if (call->nargs != 2 || !get_any_int(call->args[0], &first) || !get_any_int(call->args[1], &end))
+        return bine__call_original(call);
+    return bine__close_range(call, first < 0 ? 0 : first, end);
 }
 
+/* What is put in its own place stays what it is. */
 static PyObject *os_dup2(const bine__call *call)
 {
-    PyObject *from = bine__call_argument(call, 0, "fd");
-    int fd;
+    PyObject *onto = bine__call_argument(call, 1, "fd2");
+    int from, fd;
 
-    if (bine__here != NULL && get_int(bine__call_argument(call, 1, "fd2"), -1, &fd) && from != NULL &&
-        PyObject_RichCompareBool(from, bine__call_argument(call, 1, "fd2"), Py_EQ) == 0)
-        bine__descriptor_closing(bine__here, fd);
-    PyErr_Clear();
-    return bine__call_original(call);
+    if (!get_int(bine__call_argument(call, 0, "fd"), -1, &from) || !get_int(onto, -1, &fd) || from == fd)
+        return bine__call_original(call);
+    return bine__close(call, fd);
 }
 
 #define ASK(id) BINE__STANDIN(standin_##id, "posix", #id, "os." #id, BY_POOL, ask)

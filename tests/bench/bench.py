@@ -91,6 +91,7 @@ def main(bine, folder):
     frames = run(folder / "frames", 10_000, 10_000)
     names = run(folder / "names", 64)
     spawns = run(bine, HERE / "spawns.py", 10_000)
+    faults = run(bine, HERE / "no_descriptors.py", 5)
     idle = {mode: run(folder / "idle", mode, 2) for mode in ("owned", "uv", "guest", "glib")}
 
     print(version + "; " + ", ".join(f"{name} {peer['version']}" if peer else f"{name} is not installed for it"
@@ -135,6 +136,10 @@ def main(bine, folder):
     left = spawns["zombies"] + spawns["descriptors"]
     row(f"10,000 programs at {spawns['each'] / 1000:.1f} ms, and 1,000 time outs: left behind", f"{left}", "nothing",
         left == 0)
+    for server in ("accept", "socketserver", "asyncio"):
+        row(f"no descriptor left, 50 clients in line, {server}: processor", f"{faults[server]:.1f} %", "at most 5 %",
+            faults[server] <= 5)
+        print(f"{'  a connection that it has answers meanwhile, p99':58} {faults[f'{server}, p99'] / 1000:>9,.0f} us")
     row_of_overruns(frames)
     rows_of_echo(bine, folder)
 
