@@ -1,7 +1,10 @@
 #include "service/pool.h"
 
+#include "core/clock.h"
+
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -12,6 +15,11 @@
 /* Enough for name servers' plug-ins, and for an audit hook. */
 #define STACK_SIZE ((size_t)1 << 20)
 #define MOST_THREADS 16
+
+/* Works that are brief. To wake a thread, and the loop in return, takes longer than they do. */
+#define LOOK_NS 20000     /* so long the owner thread looks out for one's end */
+#define LINGER_NS 50000   /* so long a thread looks out for the next, when they come */
+#define CLOSELY_NS 200000 /* in such distances */
 
 static const struct lane_kind {
     const char *thread_name;
@@ -25,12 +33,21 @@ static const struct lane_kind {
 
 typedef struct lane lane;
 
+/* Of a work. */
+enum stage {
+    SENT,       /* its end comes by the inbox */
+    LOOKED_FOR, /* the owner thread looks out for it */
+    OVER        /* it need not look any more */
+};
+
 typedef struct thread {
     pthread_t id;
     lane *of;
     bool lives;       /* and is to be joined, unless it is left behind */
     bool ended;       /* likewise: joining does not wait */
     bine__work *work; /* that it does; stays, for all to see whose it is, where that ends the thread */
+    int64_t done_at;  /* its own: when the last one was done; */
+    bool closely;     /* brief works come closely one behind another */
 } thread;
 
 struct lane {
@@ -39,7 +56,9 @@ struct lane {
     bine__work *first;
     bine__work *last; /* meaningless while there is no first */
     unsigned queued;
-    unsigned idle; /* threads that wait for work */
+    unsigned idle;    /* threads that wait for work */
+    bool lingers;     /* another one looks out for work, and need not be woken */
+    atomic_uint sent; /* changes with each work; without the lock */
     pthread_cond_t news;
     thread threads[MOST_THREADS];
 };
@@ -94,15 +113,68 @@ static void unlink_work(lane *l, const bine__work *work)
     l->queued--;
 }
 
+/* ---- looking out ---- */
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool has_processors(void)
+{
+    static atomic_int count;
+    cpu_set_t set;
+
+    if (atomic_load_explicit(&count, memory_order_relaxed) == 0)
+        atomic_store(&count, sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1);
+    return atomic_load_explicit(&count, memory_order_relaxed) > 1;
+}
+
+/* Until `*value` is not `old` any more, but no longer than that. False: it still is. */
+static bool look_out(const atomic_uint *value, unsigned old, int64_t ns)
+{
+    int64_t end = bine__monotonic(NULL) + ns;
+
+    do {
+        for (int i = 0; i < 16; i++) {
+            if (atomic_load_explicit(value, memory_order_acquire) != old)
+                return true;
+            relax();
+        }
+    } while (bine__monotonic(NULL) < end);
+    return false;
+}
+
+/* Under the lock, which it leaves meanwhile. */
+static void linger(lane *l)
+{
+    unsigned sent = atomic_load(&l->sent);
+
+    if (l->lingers || l->first != NULL)
+        return;
+    l->lingers = true;
+    pthread_mutex_unlock(&l->pool->lock);
+    look_out(&l->sent, sent, LINGER_NS);
+    pthread_mutex_lock(&l->pool->lock);
+    l->lingers = false;
+}
+
 /* ---- the threads ---- */
 
 /* Under the lock. False: it is over, or there was nothing for long, or nothing while idle threads are to end.
  */
-static bool await_work(lane *l)
+static bool await_work(thread *self)
 {
+    lane *l = self->of;
     struct timespec limit;
     int status = 0;
 
+    if (self->closely)
+        linger(l);
     clock_gettime(CLOCK_MONOTONIC, &limit);
     limit.tv_sec += IDLE_SECONDS;
     l->idle++;
@@ -123,23 +195,46 @@ static void hand_back(struct bine__pool *pool, bine__work *work)
     pthread_mutex_unlock(&pool->lock);
 }
 
+static void run_work(thread *self, bine__work *work)
+{
+    bool brief = work->brief && has_processors();
+    int64_t begun = brief ? bine__monotonic(NULL) : 0;
+
+    work->run(work);
+    if (brief) {
+        bool closely = begun - self->done_at < CLOSELY_NS;
+
+        self->done_at = bine__monotonic(NULL);
+        brief = closely && self->done_at - begun < LOOK_NS;
+    }
+    self->closely = brief;
+}
+
+/* True: then whose it was has it back already. */
+static bool is_looked_for(bine__work *work)
+{
+    unsigned stage = LOOKED_FOR;
+
+    return atomic_compare_exchange_strong(&work->stage, &stage, OVER);
+}
+
 static void *serve(void *arg)
 {
     thread *self = arg;
-    lane *l = self->of;
-    struct bine__pool *pool = l->pool;
+    struct bine__pool *pool = self->of->pool;
 
     pthread_mutex_lock(&pool->lock);
-    while (await_work(l)) {
-        bine__work *work = pop(l);
+    while (await_work(self)) {
+        bine__work *work = pop(self->of);
 
         self->work = work;
         pthread_mutex_unlock(&pool->lock);
-        work->run(work);
+        run_work(self, work);
         pthread_mutex_lock(&pool->lock);
         self->work = NULL;
         pthread_mutex_unlock(&pool->lock);
-        hand_back(pool, work);
+        if (!is_looked_for(work))
+            hand_back(pool, work);
         pthread_mutex_lock(&pool->lock);
     }
     self->ended = true;
@@ -194,21 +289,34 @@ static bool has_threads(const lane *l)
 /* Under the lock: sees to it that somebody takes what stands in line. False: nobody ever will. */
 static bool find_hands(lane *l)
 {
-    thread *t = l->queued > l->idle ? free_place(l) : NULL;
+    unsigned awake = l->lingers ? 1 : 0;
+    thread *t = l->queued > l->idle + awake ? free_place(l) : NULL;
 
     if (t != NULL)
         t->lives = create_thread(t) == 0;
-    pthread_cond_signal(&l->news);
+    if (l->queued > awake)
+        pthread_cond_signal(&l->news);
     return has_threads(l);
 }
 
 /* ---- the pool ---- */
 
+/* Both sides have it for moments only. */
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
 static void init_locks(struct bine__pool *pool)
 {
     pthread_condattr_t attr;
 
-    pthread_mutex_init(&pool->lock, NULL);
+    init_lock(&pool->lock);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     for (unsigned i = 0; i < BINE__LANES; i++) {
@@ -377,12 +485,27 @@ static bool submit(lane *l, bine__work *work)
     bool taken;
 
     pthread_mutex_lock(&l->pool->lock);
+    if (work->brief && work->micro != NULL && l->lingers && l->first == NULL)
+        atomic_store(&work->stage, LOOKED_FOR);
     push(l, work);
     taken = find_hands(l);
     if (!taken)
         unlink_work(l, work);
     pthread_mutex_unlock(&l->pool->lock);
+    atomic_fetch_add(&l->sent, 1);
     return taken;
+}
+
+/* Whether it has been done before anybody had to wait for it. */
+static bool is_done_soon(bine__work *work)
+{
+    unsigned stage = LOOKED_FOR;
+
+    if (atomic_load(&work->stage) == SENT)
+        return false;
+    work->done = look_out(&work->stage, LOOKED_FOR, LOOK_NS) ||
+                 !atomic_compare_exchange_strong(&work->stage, &stage, SENT);
+    return work->done;
 }
 
 /* Out of the line. False: it has begun. */
@@ -430,7 +553,8 @@ static int wait_for(bine *rt, lane *l, wish *w)
     return BINE_OK;
 }
 
-/* When a thread has done its work is no matter of game time: there, files are read while the world stands still. */
+/* When a thread has done its work is no matter of game time: there, files are read while the world stands
+ * still. */
 static bool is_deterministic(const bine *rt, const lane *l)
 {
     return rt->real_timers == &rt->timers && l == &l->pool->lanes[BINE__FILES];
@@ -444,6 +568,8 @@ static int stand_in_line(bine *rt, lane *l, wish *w)
         run_here(rt, w->work);
         return BINE_OK;
     }
+    if (is_done_soon(w->work))
+        return BINE_OK;
     l->pool->awaited++;
     status = wait_for(rt, l, w);
     l->pool->awaited--;
@@ -456,6 +582,7 @@ static void prepare(bine__work *work, bine__micro *micro, const void *parked_on)
     work->micro = micro;
     work->wish = parked_on;
     work->generation = generation;
+    atomic_init(&work->stage, SENT);
     work->begun = false;
     work->done = false;
 }

@@ -9,9 +9,11 @@
 
 #include "core/runtime.h"
 
+#include <stdatomic.h>
+
 typedef enum bine__lane { BINE__FILES, BINE__NAMES, BINE__CHILDREN, BINE__REST, BINE__LANES } bine__lane;
 
-/* A piece of work; embeds in what it needs. All but the first three is the pool's own. */
+/* A piece of work; embeds in what it needs. All but the first four is the pool's own. */
 typedef struct bine__work {
     /* On a thread of the pool, or on the owner's when there is no thread to be had; without the GIL. */
     void (*run)(struct bine__work *work);
@@ -21,14 +23,18 @@ typedef struct bine__work {
     void (*drop)(struct bine__work *work);
     const char *what; /* "the name example.org": for reports of who waits for what; lives as long as the
                          work; may be NULL */
+    bool brief;       /* mostly done in some microseconds, and does not enter the interpreter: while such
+                         works follow one another closely, the owner thread looks out for the end of each, for
+                         20 us at most, before it suspends anybody */
 
     bine__job job; /* brings it back */
     struct bine__work *next;
     bine__micro *micro; /* that waits for it; NULL: left behind */
     const void *wish;   /* what that is parked on */
     unsigned generation;
-    bool begun; /* under the pool's lock */
-    bool done;  /* the owner thread's */
+    atomic_uint stage; /* who is told of its end, see pool.c */
+    bool begun;        /* under the pool's lock */
+    bool done;         /* the owner thread's */
 } bine__work;
 
 /* Has the work done on a thread of `lane`, and suspends the running micro-thread meanwhile. BINE_OK: it is

@@ -3,6 +3,7 @@
 
 #include "python/python.h"
 #include "service/descriptor.h"
+#include "stdlib/fair.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
 #include "stdlib/standin.h"
@@ -66,14 +67,22 @@ static bool need_not_wait(const bine__call *call, bool follow)
     return at_hand;
 }
 
+static PyObject *call_at_once(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    bine__fair(bine__here);
+    return result;
+}
+
 static PyObject *look_at(const bine__call *call)
 {
-    return need_not_wait(call, true) ? bine__call_original(call) : ask(call);
+    return need_not_wait(call, true) ? call_at_once(call) : ask(call);
 }
 
 static PyObject *look_at_link(const bine__call *call)
 {
-    return need_not_wait(call, false) ? bine__call_original(call) : ask(call);
+    return need_not_wait(call, false) ? call_at_once(call) : ask(call);
 }
 
 /* ---- entries of directories ---- */
@@ -87,7 +96,7 @@ static PyObject *look_at_entry(const bine__call *call, bool follow)
 
     PyErr_Clear();
     Py_XDECREF(path);
-    return at_once ? bine__call_original(call) : ask(call);
+    return at_once ? call_at_once(call) : ask(call);
 }
 
 static PyObject *entry_stat(const bine__call *call)
@@ -171,7 +180,8 @@ static listing *new_listing(const char *path)
         PyErr_NoMemory();
         return NULL;
     }
-    l->work = (bine__work){.run = run_listing, .drop = drop_listing, .what = "a directory to be listed"};
+    l->work = (bine__work){
+        .run = run_listing, .drop = drop_listing, .what = "a directory to be listed", .brief = true};
     memcpy(l->path, path, size);
     return l;
 }

@@ -458,12 +458,67 @@ TEST(many_at_once_have_all_their_work_done)
     static errand all[50];
 
     for (int i = 0; i < 50; i++) {
-        all[i] = (errand){.lane = (bine__lane)(i % BINE__LANES), .work.run = run};
+        all[i] = (errand){.lane = (bine__lane)(i % BINE__LANES), .work = {.run = run, .brief = i % 8 < 5}};
         CHECK_OK(bine_spawn(NULL, go_often, &all[i], NULL, NULL));
     }
     run_to_end(rt);
     for (int i = 0; i < 50; i++)
         CHECK_EQ(all[i].runs, 200);
+    close_runtime(rt);
+}
+
+/* ---- brief ones ---- */
+
+/* Many that are done at once, so that a thread looks out for the next; and one that is not. */
+static int go_often_then_wait(bine *rt, void *user, bine_value **out)
+{
+    errand *e = user;
+    errand quick = {.lane = e->lane, .work = {.run = run, .brief = true}};
+
+    go_often(rt, &quick, out);
+    CHECK_EQ(quick.runs, 200);
+    e->status = 1;
+    return go(rt, e, out);
+}
+
+TEST(one_that_was_to_be_brief_and_is_not_holds_nobody_up)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .gate = &gate, .work = {.run = run, .brief = true}, .status = 1};
+    int starts = 0;
+
+    CHECK_OK(bine_spawn(NULL, go_often_then_wait, &e, NULL, &e.micro));
+    while (starts <= 200) {
+        bine_run(rt, BINE_RUN_NOWAIT);
+        starts += sem_trywait(&started) == 0;
+    }
+    CHECK_OK(bine_run_string(rt, "seen = 1", "<test>", NULL));
+    settle(rt);
+    CHECK_EQ(script_int("seen"), 1);
+    CHECK_EQ(e.status, 1);
+    open_gate(&gate, 1);
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    CHECK_EQ(e.runs, 1);
+    bine_micro_release(e.micro);
+    close_runtime(rt);
+}
+
+TEST(the_child_of_a_fork_right_behind_a_brief_one_has_threads_too)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .work = {.run = run, .brief = true}};
+    int status = -1;
+
+    CHECK_OK(bine_spawn(NULL, go_often, &e, NULL, NULL));
+    run_to_end(rt);
+    CHECK_OK(bine_spawn(NULL, fork_and_work, &status, NULL, NULL));
+    while (status == -1)
+        bine_run(rt, BINE_RUN_ONCE); /* in the child, to its end */
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
     close_runtime(rt);
 }
 

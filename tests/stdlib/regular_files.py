@@ -98,6 +98,22 @@ def test_a_slow_write_holds_nobody_up():
     assert meets_a_slow_disk(["write"], write) in (1000, None)
 
 
+def test_a_line_flushed_to_a_slow_disk_holds_nobody_up_after_many_to_a_fast_one():
+    def write(path):
+        with folder() as where, open(os.path.join(where, "fast"), "w") as fast, open(path, "r+") as slow:
+            for _ in range(300):
+                print("line", file=fast, flush=True)
+            print("line", file=slow, flush=True)
+        return True
+    assert meets_a_slow_disk(["write"], write) in (True, None)
+
+
+def test_a_slow_search_for_what_is_not_there_holds_nobody_up():
+    def lookup(path):
+        return os.path.exists(path + "2")
+    assert meets_a_slow_disk(["lookup"], lookup) in (False, None)
+
+
 def test_a_slow_fsync_holds_nobody_up():
     def sync(path):
         with open(path, "r+b", 0) as file:
@@ -334,6 +350,43 @@ def test_names_are_handled_as_ever():
         assert os.fstat(fd).st_size == 1 and os.read(fd, 10) == b"t"
         os.replace(one, two)
         os.unlink(two)
+
+
+def test_what_is_not_there_is_missed_as_ever():
+    with folder() as where:
+        for name in "none", "none/", "none/none", "none/../none", "dangling", "dangling/none":
+            path = os.path.join(where, name)
+            if name == "dangling":
+                os.symlink("nowhere", path)
+            for _ in range(3):  # not known; known
+                assert not os.path.exists(path)
+                assert errno_of(os.stat, path) == errno_of(open, path) == errno_of(os.listdir, path) == errno.ENOENT
+            try:
+                open(path)
+            except FileNotFoundError as error:
+                assert error.filename == path
+        with open(os.path.join(where, "none"), "w"):
+            assert os.path.exists(os.path.join(where, "none"))
+        os.symlink("none", os.path.join(where, "link"))
+        assert os.path.exists(os.path.join(where, "link"))
+        before = os.getcwd()
+        os.chdir(where)
+        try:
+            assert errno_of(os.stat, "nothing") == errno.ENOENT and errno_of(os.stat, "") == errno.ENOENT
+            os.rmdir(tempfile.mkdtemp(dir="."))
+        finally:
+            os.chdir(before)
+
+
+def test_what_never_has_to_wait_gives_the_others_turns():
+    with file_with(b"text") as path:
+        for call in (lambda: os.stat(path)), (lambda: os.path.exists(path + "2")), (lambda: open(path).close()):
+            turns = []
+            other = bine.spawn(lambda: [turns.append(bine.pause()) for _ in range(3)])
+            for _ in range(64 * 4):
+                call()
+            assert len(turns) == 3, call
+            other.join()
 
 
 def test_what_os_can_do_is_known_as_ever():
