@@ -2,6 +2,7 @@
  * tells of them (and takes none); CPython's own then takes the one that has come. pause(): until Python has
  * seen a signal, whosever handler that was for. The host's handlers are left alone. */
 #include "python/python.h"
+#include "stdlib/fair.h"
 #include "stdlib/standin.h"
 
 #include <math.h>
@@ -74,6 +75,8 @@ static PyObject *wait_for_signal(const bine__call *call, PyObject *given, int64_
     if (info == Py_None) {
         Py_DECREF(info);
         info = await_signal(call, set, deadline);
+    } else {
+        bine__fair(bine__here);
     }
     Py_XDECREF(set);
     return info;
@@ -105,8 +108,12 @@ static PyObject *sigtimedwait_waiting(const bine__call *call)
     if (call->nargs == 2 && (PyFloat_Check(call->args[1]) || PyLong_Check(call->args[1])))
         seconds = PyFloat_AsDouble(call->args[1]);
     PyErr_Clear();
-    if (!(seconds > 0 && seconds < 9e9))
-        return bine__call_original(call);
+    if (!(seconds > 0 && seconds < 9e9)) {
+        PyObject *info = bine__call_original(call);
+
+        bine__fair(bine__here);
+        return info;
+    }
     return wait_for_signal(call, call->args[0],
                            bine__real_deadline(bine__here, (int64_t)ceil(seconds * 1e9)));
 }

@@ -261,6 +261,29 @@ def test_what_has_ended_needs_no_wait():
     assert child.wait(timeout=3600) == 0
 
 
+def test_what_never_has_to_wait_gives_the_others_turns():
+    living, dead = Child(), Child()
+    dead.release()
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+
+    def none():
+        try:
+            os.wait3(7 << 20)
+        except OSError:
+            pass
+    for call in (lambda: os.waitpid(living.pid, os.WNOHANG),
+                 lambda: os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT), none):
+        turns = []
+        other = bine.spawn(lambda: [turns.append(bine.pause()) for _ in range(3)])
+        for _ in range(64 * 4):
+            call()
+        assert len(turns) == 3
+        other.join()
+    living.release()
+    os.waitpid(living.pid, 0)
+    os.waitpid(dead.pid, 0)
+
+
 def test_popen_waits_as_it_looks():
     import inspect
     assert list(inspect.signature(subprocess.Popen._wait).parameters) == ["self", "timeout"]
