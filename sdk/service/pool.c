@@ -69,8 +69,9 @@ struct bine__pool {
     bool over;
     bool dismissed; /* idle threads are to end */
     lane lanes[BINE__LANES];
-    bine__work *lost; /* done when nobody was there to take it any more */
-    size_t awaited;   /* owner thread: works that somebody waits for */
+    bine__work *lost;    /* done when nobody was there to take it any more */
+    size_t awaited;      /* owner thread: works that somebody waits for; */
+    struct wish *wishes; /* those who do so */
 };
 
 static unsigned generation; /* of works; another in the child of a fork. Owner thread */
@@ -343,16 +344,6 @@ bool bine__pool_awaited(const bine *rt)
     return rt->pool != NULL && rt->pool->awaited > 0;
 }
 
-void bine__pool_forked(bine *rt)
-{
-    if (rt->pool == NULL)
-        return;
-    init_locks(rt->pool); /* what was there is the parent's */
-    rt->pool->lost = NULL;
-    generation++;
-    rt->pool->awaited = 0;
-}
-
 static void dismiss_idle(lane *l)
 {
     for (unsigned i = 0; i < MOST_THREADS; i++) {
@@ -438,7 +429,9 @@ typedef struct wish {
     bine__work *work;
     bine__micro *micro;
     bine__timer timer; /* real time */
+    struct wish *next, **link;
     bool late;
+    bool forsaken; /* in the child of a fork: the thread is the parent's */
 } wish;
 
 static PyObject *describe(const void *what)
@@ -535,22 +528,84 @@ static bool give_up(lane *l, bine__work *work)
     return true;
 }
 
+/* It is nobody's any more. */
+static int refuse(bine__work *work, int status)
+{
+    if (work->drop != NULL)
+        work->drop(work);
+    return status;
+}
+
+/* As with an error of the system: whether it has been done, nobody knows here. */
+static int tell_forsaken(bine__work *work)
+{
+    PyObject *error = Py_BuildValue("is", ECANCELED,
+                                    "the thread that was to do this stayed in the parent of a fork");
+
+    if (error != NULL)
+        PyErr_SetObject(PyExc_OSError, error);
+    Py_XDECREF(error);
+    return refuse(work, BINE_EIO);
+}
+
 static int wait_for(bine *rt, lane *l, wish *w)
 {
     int status = BINE_OK;
 
-    while (!w->work->done && status == BINE_OK) {
+    while (!w->work->done && !w->forsaken && status == BINE_OK) {
         status = bine__stand(rt, NULL, BINE__NEVER, w);
-        if (!w->work->done && status == BINE_OK && w->late)
+        if (!w->work->done && !w->forsaken && status == BINE_OK && w->late)
             status = BINE_ETIMEDOUT;
     }
-    if (w->work->done)
-        return BINE_OK;
-    if (give_up(l, w->work))
+    if (!w->work->done && !w->forsaken && give_up(l, w->work))
         return status;
-    while (!w->work->done)
+    while (!w->work->done && !w->forsaken)
         bine__park(rt, NULL, BINE__NEVER, w); /* whatever is pending */
-    return BINE_OK;
+    return w->work->done ? BINE_OK : tell_forsaken(w->work);
+}
+
+static void link_wish(struct bine__pool *pool, wish *w)
+{
+    w->next = pool->wishes;
+    w->link = &pool->wishes;
+    if (w->next != NULL)
+        w->next->link = &w->next;
+    pool->wishes = w;
+    pool->awaited++;
+}
+
+static void unlink_wish(struct bine__pool *pool, const wish *w)
+{
+    *w->link = w->next;
+    if (w->next != NULL)
+        w->next->link = w->link;
+    pool->awaited--;
+}
+
+/* When the host forks, those that wait are here, too. */
+static void forsake_all(struct bine__pool *pool)
+{
+    for (wish *w = pool->wishes; w != NULL; w = w->next) {
+        w->forsaken = true;
+        bine__micro_wake(w->micro, w);
+    }
+}
+
+void bine__pool_forked(bine *rt)
+{
+    struct bine__pool *pool = rt->pool;
+
+    if (pool == NULL)
+        return;
+    init_locks(pool); /* what was there is the parent's */
+    pool->lost = NULL;
+    generation++;
+    if (rt->current == &rt->host) {
+        forsake_all(pool);
+        return;
+    }
+    pool->awaited = 0;
+    pool->wishes = NULL;
 }
 
 /* When a thread has done its work is no matter of game time: there, files are read while the world stands
@@ -570,9 +625,9 @@ static int stand_in_line(bine *rt, lane *l, wish *w)
     }
     if (is_done_soon(w->work))
         return BINE_OK;
-    l->pool->awaited++;
+    link_wish(l->pool, w);
     status = wait_for(rt, l, w);
-    l->pool->awaited--;
+    unlink_wish(l->pool, w);
     return status;
 }
 
@@ -585,14 +640,6 @@ static void prepare(bine__work *work, bine__micro *micro, const void *parked_on)
     atomic_init(&work->stage, SENT);
     work->begun = false;
     work->done = false;
-}
-
-/* It was not even taken. */
-static int refuse(bine__work *work, int status)
-{
-    if (work->drop != NULL)
-        work->drop(work);
-    return status;
 }
 
 int bine__offload(bine *rt, bine__lane which, bine__work *work, int64_t deadline)

@@ -109,8 +109,10 @@ static bool learn(bine *rt, const char *path, int flags)
                   .path = path,
                   .flags = flags};
 
-    if (bine__offload(rt, BINE__FILES, &l.work, BINE__NEVER) != BINE_OK)
+    if (bine__offload(rt, BINE__FILES, &l.work, BINE__NEVER) != BINE_OK) {
+        PyErr_Clear();
         return false;
+    }
     bine__mount_remember(l.what.mount, l.behind);
     return true;
 }

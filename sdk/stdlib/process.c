@@ -44,7 +44,6 @@ typedef struct watch {
 } watch;
 
 static watch *watches;
-static pid_t watches_of; /* in the child of a fork they are the parent's */
 
 static void watch_children(bine__work *work)
 {
@@ -73,9 +72,6 @@ static bool is_same(const target *a, const target *b)
 
 static watch *find_watch(const target *t)
 {
-    if (watches_of != getpid())
-        watches = NULL;
-    watches_of = getpid();
     for (watch *w = watches; w != NULL; w = w->next)
         if (is_same(&w->of, t))
             return w;
@@ -102,6 +98,15 @@ static watch *watch_for(bine *rt, const target *t)
     w->next = watches;
     watches = w;
     return w;
+}
+
+/* Who waits looks again, and finds no child. */
+void bine__children_forked(bine *rt)
+{
+    for (watch *w = watches; w != NULL; w = w->next)
+        if (rt->current == &rt->host)
+            bine__wake_all(&w->waiters);
+    watches = NULL;
 }
 
 typedef struct wish {

@@ -174,6 +174,7 @@ static bine__moved give_up(bine *rt, bine__transfer *t, int status)
 {
     t->over = true;
     if (t->done > 0) {
+        PyErr_Clear();
         bine__raise_thrown_soon();
         return BINE__MOVED;
     }
