@@ -91,6 +91,7 @@ def main(bine, folder):
     frames = run(folder / "frames", 10_000, 10_000)
     names = run(folder / "names", 64)
     spawns = run(bine, HERE / "spawns.py", 10_000)
+    sleepers = run(bine, HERE / "sleepers.py", 100_000)
     idle = {mode: run(folder / "idle", mode, 2) for mode in ("owned", "uv", "guest", "glib")}
 
     print(version + "; " + ", ".join(f"{name} {peer['version']}" if peer else f"{name} is not installed for it"
@@ -132,6 +133,9 @@ def main(bine, folder):
             row(f"idle for 2 s, {mode}: processor time", f"{used['cpu']} us", "at most 1,000 us", used["cpu"] <= 1000)
     late = names["p99"] / 1000
     row("a file read, p99, while 64 names hang", f"{late:.0f} us", "at most 10,000 us", late <= 10_000)
+    if sleepers:
+        row(f"100,000 sleepers due within 1 s: late, p99 ({sleepers['busy'] / 1000:.0f} ms of processor time)",
+            f"{sleepers['p99']:.0f} us", "at most 2,000 us", sleepers["p99"] <= 2000)
     left = spawns["zombies"] + spawns["descriptors"]
     row(f"10,000 programs at {spawns['each'] / 1000:.1f} ms, and 1,000 time outs: left behind", f"{left}", "nothing",
         left == 0)
