@@ -1,4 +1,4 @@
-/* Module os: files by their names, and what is done to them as a whole. */
+/* Module os: files by their names, and what is done to them as a whole; names that change: change.c. */
 #include "stdlib/filesystem.h"
 
 #include "python/python.h"
@@ -422,20 +422,14 @@ CHANGE(fchown);
 CHANGE(ftruncate);
 CHANGE(lchown);
 CHANGE(link);
-CHANGE(mkdir);
 CHANGE(mkfifo);
 CHANGE(mknod);
 CHANGE(posix_fallocate);
-CHANGE(remove);
 CHANGE(removexattr);
-CHANGE(rename);
-CHANGE(replace);
-CHANGE(rmdir);
 CHANGE(setxattr);
 CHANGE(symlink);
 CHANGE(sync);
 CHANGE(truncate);
-CHANGE(unlink);
 CHANGE(utime);
 
 bine__standin *const bine__filesystem_standins[] = {
@@ -469,20 +463,14 @@ bine__standin *const bine__filesystem_standins[] = {
     &standin_ftruncate,
     &standin_lchown,
     &standin_link,
-    &standin_mkdir,
     &standin_mkfifo,
     &standin_mknod,
     &standin_posix_fallocate,
-    &standin_remove,
     &standin_removexattr,
-    &standin_rename,
-    &standin_replace,
-    &standin_rmdir,
     &standin_setxattr,
     &standin_symlink,
     &standin_sync,
     &standin_truncate,
-    &standin_unlink,
     &standin_utime,
     &standin_fileio_truncate,
     NULL,

@@ -4,7 +4,9 @@ import errno
 import fcntl
 import io
 import os
+import pathlib
 import resource
+import sys
 import tempfile
 import threading
 
@@ -350,6 +352,68 @@ def test_names_are_handled_as_ever():
         assert os.fstat(fd).st_size == 1 and os.read(fd, 10) == b"t"
         os.replace(one, two)
         os.unlink(two)
+
+
+def outcome(call, *args, **kwargs):
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        return type(error), error.args, getattr(error, "filename", None), getattr(error, "filename2", None)
+
+
+def on_os_thread(call):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(call()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def test_names_come_go_and_move_as_on_os_threads():
+    events = []
+
+    def heard(event, args):
+        if event in ("os.remove", "os.rmdir", "os.mkdir", "os.rename"):
+            events.append((event, args))
+
+    def change(where, top):
+        events.clear()
+        a, b, file = os.path.join(where, "a"), os.path.join(where, "b").encode(), os.path.join(where, "file")
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY))
+        results = [outcome(os.mkdir, a), outcome(os.mkdir, a), outcome(os.mkdir, b, 0o700), os.stat(b).st_mode,
+                   outcome(os.mkdir, "c", dir_fd=top), outcome(os.mkdir, path=a), outcome(os.mkdir, a, "x"),
+                   outcome(os.mkdir, "c", mode=0o700, dir_fd=top), outcome(os.mkdir, "a\0b"), outcome(os.mkdir, 3),
+                   outcome(os.rename, a, b), outcome(os.rename, a, b), outcome(os.replace, b, file),
+                   outcome(os.rename, b, "d", dst_dir_fd=top), outcome(os.rename, a), outcome(os.rename, 1, 2),
+                   outcome(os.unlink, "c", dir_fd=top), outcome(os.rmdir, "c", dir_fd=top),
+                   outcome(os.rmdir, "c", dir_fd=top), outcome(os.rmdir, "d", dir_fd=None),
+                   outcome(os.rmdir, "d", dir_fd=top), outcome(os.rmdir, file), outcome(os.unlink, where),
+                   outcome(os.unlink, pathlib.Path(file)), outcome(os.unlink, pathlib.Path(file)),
+                   outcome(os.remove, file), outcome(os.unlink, ""), outcome(os.unlink), outcome(os.unlink, file, 1)]
+        return results, list(events), os.listdir(where)
+    sys.addaudithook(heard)
+    with folder() as where:
+        top = os.open(where, os.O_RDONLY)
+        ours = change(where, top)
+        theirs = on_os_thread(lambda: change(where, top))
+        os.close(top)
+        for one, other in zip(ours, theirs):
+            assert one == other, (one, other)
+        assert ours[2] == [] and len(ours[1]) > 10
+
+
+def test_a_hook_that_refuses_is_heard():
+    def refuse(event, args):
+        if refused and event in ("os.remove", "os.mkdir", "os.rename"):
+            raise ZeroDivisionError(event)
+    refused = False
+    sys.addaudithook(refuse)
+    with folder() as where:
+        refused = True
+        for call, args in ((os.mkdir, ("a",)), (os.unlink, ("a",)), (os.rename, ("a", "b"))):
+            assert outcome(call, *[os.path.join(where, arg) for arg in args])[0] is ZeroDivisionError
+        refused = False
+        assert os.listdir(where) == []
 
 
 def test_what_is_not_there_is_missed_as_ever():
