@@ -60,6 +60,15 @@ def row_of_overruns(frames):
         late <= 100)
 
 
+def print_files(files):
+    """A free processor is what makes small writes cheap: see docs/guide/blocking.md."""
+    print(f"\n{'files in the cache, ns':28}{'Bine':>10}{'python3':>10}{'times':>8}")
+    for what, ours in files["bine"].items():
+        plain = files["python3"][what]
+        print(f"  {what:26}{ours:>10,.0f}{plain:>10,.0f}{ours / plain:>8.2f}")
+    print()
+
+
 def rows_of_echo(bine, folder):
     figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder / "plain_python"))
     echo.print_table(figures)
@@ -91,6 +100,7 @@ def main(bine, folder):
     frames = run(folder / "frames", 10_000, 10_000)
     names = run(folder / "names", 64)
     spawns = run(bine, HERE / "spawns.py", 10_000)
+    files = {"bine": run(bine, HERE / "files.py"), "python3": run(python, HERE / "files.py")}
     sleepers = run(bine, HERE / "sleepers.py", 100_000)
     idle = {mode: run(folder / "idle", mode, 2) for mode in ("owned", "uv", "guest", "glib")}
 
@@ -140,6 +150,7 @@ def main(bine, folder):
     row(f"10,000 programs at {spawns['each'] / 1000:.1f} ms, and 1,000 time outs: left behind", f"{left}", "nothing",
         left == 0)
     row_of_overruns(frames)
+    print_files(files)
     rows_of_echo(bine, folder)
 
 
