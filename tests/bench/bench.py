@@ -70,7 +70,7 @@ def print_files(files):
 
 
 def rows_of_echo(bine, folder):
-    figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder / "plain_python"))
+    figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder))
     echo.print_table(figures)
     for peer, target in (("gevent", 2), ("uvloop", 1)):
         for connections, times in echo.ratios(figures, peer).items():
