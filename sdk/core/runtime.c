@@ -287,6 +287,7 @@ void bine__signals_release(bine *rt)
         return;
     bine__gil_take(rt);
     set_wakeup_fd(rt->foreign_wakeup);
+    on_signal_byte(&rt->signal_watch, BINE_READABLE); /* of one that came when the wait was over */
     rt->foreign_wakeup = -1;
     bine__gil_give(rt);
 }
