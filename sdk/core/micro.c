@@ -297,12 +297,9 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void 
 __attribute__((noinline)) static void mind_signals(bine *rt, bine__wait *wait, bine__mind mind)
 {
     while (wait->outcome == BINE__SIGNALLED) {
-        bool go_on;
+        bool go_on = mind != NULL && mind(rt, wait->what) == 0;
 
-        wait->outer = wait->micro->aside;
-        wait->micro->aside = wait;
-        go_on = mind != NULL && mind(rt, wait->what) == 0;
-        wait->micro->aside = wait->outer;
+        wait->micro->left_off = wait->outer;
         if (wait->outcome != BINE__SIGNALLED)
             return; /* woken over it */
         if (!go_on) {
@@ -340,15 +337,15 @@ bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadlin
     return wait.outcome;
 }
 
-/* It may have left off several waits for signals, one amidst another. */
 void bine__micro_wake(bine__micro *micro, const void *what)
 {
-    bine__wait *it = micro->wait != NULL && micro->wait->what == what ? micro->wait : micro->aside;
+    bine__wait *wait = micro->wait;
 
-    while (it != NULL && it->what != what)
-        it = it->outer;
-    if (it != NULL)
-        wake(it, BINE__ARRIVED);
+    if (wait == NULL || wait->what != what)
+        for (wait = micro->left_off; wait != NULL && wait->what != what;)
+            wait = wait->outer;
+    if (wait != NULL)
+        wake(wait, BINE__ARRIVED);
 }
 
 void bine__wake_first(bine__waiters *among)
@@ -382,6 +379,8 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
     }
     /* First of all: whoever ran before it would have Python's signal handlers run in it. */
     micro->wait->outcome = BINE__SIGNALLED;
+    micro->wait->outer = micro->left_off;
+    micro->left_off = micro->wait;
     micro->wait = NULL;
     bine__queue_push_first(&micro->rt->ready, &micro->job);
     bine__ask(micro->rt);

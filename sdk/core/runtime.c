@@ -384,6 +384,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
         bine__inbox_renew(bine__here->inbox);
         bine__pool_forked(bine__here);
         bine__offload_forked();
+        bine__children_forked(bine__here);
         bine__stalls_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);

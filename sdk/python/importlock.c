@@ -6,8 +6,10 @@
  * without.
  * - importlib notes for what each thread waits, by its ident. The first micro-thread shares one with the
  *   host's stack, which may import meanwhile, as a destructor may in threads: CPython 3.11 then forgets the
- *   outer wait, and ends it with a KeyError (mended in 3.12, gh-106176). */
+ *   outer wait, and ends it with a KeyError (mended in 3.12, gh-106176).
+ * - Who waits does so at a lock of his own, which does not tell that a micro-thread has the module. */
 #include "python/library.h"
+#include "python/line.h"
 #include "python/python.h"
 
 /* ---- one that is on its way ---- */
@@ -141,6 +143,37 @@ static int nest_waits(PyObject *bootstrap)
     Py_XDECREF(class);
     return status;
 }
+
+/* ---- whose they are ---- */
+
+/* The module's lock that this thread stands in line for: new, or NULL. 3.12 and later keep a list of them. */
+static PyObject *awaited_lock(void)
+{
+    PyObject *bootstrap = bine__imported("_frozen_importlib"); /* borrowed */
+    PyObject *table = bootstrap == NULL ? NULL : PyObject_GetAttrString(bootstrap, "_blocking_on");
+    PyObject *entry = table == NULL ? NULL
+                                    : PyObject_CallMethod(table, "get", "K", (unsigned long long)bine__who());
+
+    Py_XDECREF(table);
+    if (entry != NULL && PyList_Check(entry))
+        Py_SETREF(entry, PySequence_GetItem(entry, -1));
+    return entry;
+}
+
+bool bine__micro_imports_it(void)
+{
+    PyObject *lock = awaited_lock();
+    PyObject *owner = lock == NULL ? NULL : PyObject_GetAttrString(lock, "owner");
+    unsigned long long id = owner == NULL ? 0 : PyLong_AsUnsignedLongLong(owner);
+    bool micro = !PyErr_Occurred() && bine__is_micro_id(id);
+
+    PyErr_Clear(); /* it waits for no module */
+    Py_XDECREF(owner);
+    Py_XDECREF(lock);
+    return micro;
+}
+
+/* ---- at open ---- */
 
 int bine__mend_import_locks(PyObject *bootstrap)
 {

@@ -1,7 +1,8 @@
-/* Module os: files by their names, and what is done to them as a whole. */
+/* Module os: files by their names, and what is done to them as a whole; names that change: change.c. */
 #include "stdlib/filesystem.h"
 
 #include "python/python.h"
+#include "stdlib/fair.h"
 #include "stdlib/closing.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
@@ -65,14 +66,22 @@ static bool need_not_wait(const bine__call *call, bool follow)
     return at_hand;
 }
 
+static PyObject *call_at_once(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    bine__fair(bine__here);
+    return result;
+}
+
 static PyObject *look_at(const bine__call *call)
 {
-    return need_not_wait(call, true) ? bine__call_original(call) : ask(call);
+    return need_not_wait(call, true) ? call_at_once(call) : ask(call);
 }
 
 static PyObject *look_at_link(const bine__call *call)
 {
-    return need_not_wait(call, false) ? bine__call_original(call) : ask(call);
+    return need_not_wait(call, false) ? call_at_once(call) : ask(call);
 }
 
 /* ---- entries of directories ---- */
@@ -86,7 +95,7 @@ static PyObject *look_at_entry(const bine__call *call, bool follow)
 
     PyErr_Clear();
     Py_XDECREF(path);
-    return at_once ? bine__call_original(call) : ask(call);
+    return at_once ? call_at_once(call) : ask(call);
 }
 
 static PyObject *entry_stat(const bine__call *call)
@@ -170,7 +179,8 @@ static listing *new_listing(const char *path)
         PyErr_NoMemory();
         return NULL;
     }
-    l->work = (bine__work){.run = run_listing, .drop = drop_listing, .what = "a directory to be listed"};
+    l->work = (bine__work){
+        .run = run_listing, .drop = drop_listing, .what = "a directory to be listed", .brief = true};
     memcpy(l->path, path, size);
     return l;
 }
@@ -420,20 +430,14 @@ CHANGE(fchown);
 CHANGE(ftruncate);
 CHANGE(lchown);
 CHANGE(link);
-CHANGE(mkdir);
 CHANGE(mkfifo);
 CHANGE(mknod);
 CHANGE(posix_fallocate);
-CHANGE(remove);
 CHANGE(removexattr);
-CHANGE(rename);
-CHANGE(replace);
-CHANGE(rmdir);
 CHANGE(setxattr);
 CHANGE(symlink);
 CHANGE(sync);
 CHANGE(truncate);
-CHANGE(unlink);
 CHANGE(utime);
 
 bine__standin *const bine__filesystem_standins[] = {
@@ -467,20 +471,14 @@ bine__standin *const bine__filesystem_standins[] = {
     &standin_ftruncate,
     &standin_lchown,
     &standin_link,
-    &standin_mkdir,
     &standin_mkfifo,
     &standin_mknod,
     &standin_posix_fallocate,
-    &standin_remove,
     &standin_removexattr,
-    &standin_rename,
-    &standin_replace,
-    &standin_rmdir,
     &standin_setxattr,
     &standin_symlink,
     &standin_sync,
     &standin_truncate,
-    &standin_unlink,
     &standin_utime,
     &standin_fileio_truncate,
     NULL,

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One call, with holds on all that it needs. */
 typedef struct errand {
@@ -148,10 +149,36 @@ int bine__offload_call_until(const bine__call *call, bine__lane lane, int64_t de
     return send(call, lane, deadline, what, true, result);
 }
 
+static bool is_descriptor(PyObject *keyword)
+{
+    const char *name = PyUnicode_AsUTF8(keyword);
+
+    if (name == NULL)
+        PyErr_Clear();
+    return name != NULL && strstr(name, "fd") != NULL;
+}
+
+/* A bool that is taken for a descriptor: 3.13 warns of that, of the line that calls, which a thread of the
+ * pool has none of. */
+static bool is_warned_of(const bine__call *call)
+{
+    Py_ssize_t names = count_values(call) - call->nargs;
+    bool found = call->nargs > 0 && PyBool_Check(call->args[0]);
+
+    for (Py_ssize_t i = 0; i < names && !found; i++)
+        found = PyBool_Check(call->args[call->nargs + i]) &&
+                is_descriptor(PyTuple_GET_ITEM(call->kwnames, i));
+    return found;
+}
+
 PyObject *bine__offload_call(const bine__call *call, bine__lane lane, bool may_leave)
 {
     PyObject *result;
-    int status = send(call, lane, BINE__NEVER, call->standin->public, may_leave, &result);
+    int status;
+
+    if (is_warned_of(call))
+        return bine__call_original(call);
+    status = send(call, lane, BINE__NEVER, call->standin->public, may_leave, &result);
 
     return status == BINE_OK ? result : bine__raise_status(bine__here, status, NULL);
 }

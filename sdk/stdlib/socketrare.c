@@ -90,7 +90,7 @@ static PyObject *go_on(attempt *a)
         if (bine__socket_look(type, a->call->self, &a->look) != 0)
             return NULL;
         if (!bine__socket_waits(&a->look, (int)a->given))
-            return bine__call_original(a->call);
+            return bine__call_original_with(a->call, a->args, a->nargs); /* what is held has been used up */
         if (!a->limit.begun)
             a->limit.ns = a->look.timeout_ns;
         result = a->try(a);

@@ -17,6 +17,9 @@
 /* More than this is not copied while the loop waits: some 20 us. */
 #define AT_ONCE ((size_t)256 * 1024)
 
+/* So much is mostly moved in less time than it takes to wake a thread for it. */
+#define BRIEF ((size_t)16 * 1024)
+
 /* What a terminal or a FIFO takes at least when it is writable. */
 #define CHUNK ((size_t)4096)
 
@@ -143,6 +146,7 @@ static bine__moved give_up(bine *rt, bine__transfer *t, int status)
 {
     t->over = true;
     if (t->done > 0) {
+        PyErr_Clear();
         bine__raise_thrown_soon();
         return BINE__MOVED;
     }
@@ -224,7 +228,9 @@ static void run_deed(bine__work *work)
 /* The work is on this stack: it is waited for to its end, so that no byte is read for nobody. */
 static bine__moved by_pool(bine *rt, bine__transfer *t, size_t most)
 {
-    deed d = {.work = {.run = run_deed, .what = t->writes ? "a write to a file" : "a read of a file"},
+    deed d = {.work = {.run = run_deed,
+                       .what = t->writes ? "a write to a file" : "a read of a file",
+                       .brief = t->kind == BINE__FILE && left(t) <= BRIEF},
               .t = t,
               .most = most,
               .looks = t->mount != 0 && bine__mount_behind(t->mount) == BINE__NOT_KNOWN};

@@ -9,6 +9,7 @@ import weakref
 import bine
 
 MS = 0.001
+asyncio.constants.THREAD_JOIN_TIMEOUT = None  # 3.12 waits for threads for so long, and the clock is cranked
 
 
 def runner(**options):

@@ -272,6 +272,11 @@ def test_buffers_may_come_from_an_iterator():
         assert a.recvmsg_into(iter(buffers))[0] == 4
         assert buffers == [b"wo", b"rd"]
     sends_all(send_parts(lambda s, data: s.sendmsg(iter([data]))))
+    with pair() as (a, b):
+        a.setblocking(False)
+        b.setblocking(False)
+        assert b.sendmsg(iter([b"wo", b"rd"]), iter([])) == 4
+        assert a.recvmsg_into(iter(buffers))[0] == 4
 
 
 def test_send_on_a_socket_that_blocks_sends_all():
@@ -341,18 +346,23 @@ def test_in_the_child_of_a_fork_nobody_else_sends():
     with pair() as (a, b):
         micro = bine.spawn(a.sendall, BIG)
         bine.pause()
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             try:
+                os.read(reader, 1)  # the parent's has ended
                 with contextlib.suppress(BlockingIOError):
                     while True:
                         b.recv(100_000, socket.MSG_DONTWAIT)
                 a.sendall(b"x")
             finally:
                 os._exit(b.recv(1) == b"x")
-        cancel(micro)  # which would go on when the child has made room
+        cancel(micro)
+        os.write(writer, b"!")
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 1
+        os.close(reader)
+        os.close(writer)
 
 
 def test_one_reads_while_another_writes():

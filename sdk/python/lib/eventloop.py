@@ -259,6 +259,11 @@ bine.run_async() runs on one that they share. asyncio.Runner(loop_factory=bine.E
             raise
         return True
 
+    def run_forever(self):
+        self._check_closed()
+        self._check_running()  # 3.13.0 has the loop run no more when it refuses this within
+        super().run_forever()
+
     # ---- the loop that all share ----
 
     def run_until_complete(self, future):
