@@ -247,7 +247,7 @@ static PyObject *run_sending(attempt *a, PyObject *buffers)
         return bine__limit_raise(bine__here, a->status, "timed out");
     result = run(a);
     done = result == NULL || !PyLong_Check(result) ? 0 : PyLong_AsSize_t(result);
-    if (done > 0 && blocks(a) && (Py_ssize_t)done < size_of(buffers)) {
+    if (done > 0 && (Py_ssize_t)done < size_of(buffers) && blocks(a)) {
         send_rest(a, buffers, &done);
         Py_SETREF(result, PyLong_FromSize_t(done));
     }
