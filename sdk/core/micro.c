@@ -297,8 +297,12 @@ bine__outcome bine__park(bine *rt, bine__waiters *among, int64_t deadline, void 
 __attribute__((noinline)) static void mind_signals(bine *rt, bine__wait *wait, bine__mind mind)
 {
     while (wait->outcome == BINE__SIGNALLED) {
-        bool go_on = mind != NULL && mind(rt, wait->what) == 0;
+        bool go_on;
 
+        wait->outer = wait->micro->aside;
+        wait->micro->aside = wait;
+        go_on = mind != NULL && mind(rt, wait->what) == 0;
+        wait->micro->aside = wait->outer;
         if (wait->outcome != BINE__SIGNALLED)
             return; /* woken over it */
         if (!go_on) {
@@ -336,10 +340,15 @@ bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadlin
     return wait.outcome;
 }
 
+/* It may have left off several waits for signals, one amidst another. */
 void bine__micro_wake(bine__micro *micro, const void *what)
 {
-    if (micro->wait != NULL && micro->wait->what == what)
-        wake(micro->wait, BINE__ARRIVED);
+    bine__wait *it = micro->wait != NULL && micro->wait->what == what ? micro->wait : micro->aside;
+
+    while (it != NULL && it->what != what)
+        it = it->outer;
+    if (it != NULL)
+        wake(it, BINE__ARRIVED);
 }
 
 void bine__wake_first(bine__waiters *among)

@@ -31,7 +31,8 @@ typedef struct bine__micro {
     const struct bine__pystate *saved; /* lies on that stack */
     bine__slot
         *slot; /* the stack it is on, a coroutine's perhaps; NULL: not started, done, or the host's own */
-    struct bine__wait *wait; /* what it is parked on */
+    struct bine__wait *wait;  /* what it is parked on */
+    struct bine__wait *aside; /* amidst which it sees to a signal now; NULL: none */
     bine *rt;
     PyObject *context;         /* to start with; NULL: empty */
     struct bine__micro *older; /* all that live, in the order of spawning */
@@ -99,6 +100,7 @@ typedef struct bine__wait {
     void *what; /* begins with a bine__describe; NULL: time */
     bine__timer timer;
     bine__outcome outcome;
+    struct bine__wait *outer; /* aside: amidst which this one was begun */
 } bine__wait;
 
 /* Makes a new micro-thread ready to run for the first time; the caller fills in context before. BINE_ECLOSED

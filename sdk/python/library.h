@@ -36,5 +36,7 @@ PyObject *bine__give_queue(PyObject *unused, PyObject *module);
 
 /* Has imports looked at. At open. 0, or -1 with an exception. */
 int bine__watch_imports(void);
+/* See importlock.c. 0, or -1 with an exception. */
+int bine__mend_import_locks(PyObject *bootstrap);
 
 #endif

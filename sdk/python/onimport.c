@@ -138,6 +138,8 @@ int bine__watch_imports(void)
         original_load = PyObject_GetAttrString(bootstrap, "_load_unlocked");
     if (original_load != NULL && function != NULL && wishes != NULL)
         status = PyObject_SetAttrString(bootstrap, "_load_unlocked", function);
+    if (status == 0)
+        status = bine__mend_import_locks(bootstrap);
     Py_XDECREF(function);
     Py_XDECREF(bootstrap);
     return status;

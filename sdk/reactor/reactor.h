@@ -40,7 +40,7 @@ typedef struct bine__reactor_kind {
     void (*plan)(bine__reactor *reactor, int64_t wait_ns, bool waits);
 
     /* watch->events is to become `events`; 0: it ends, and `watch` is not touched again. 0, or a negative
-     * errno; never for 0. */
+     * errno, such as EBADF; never for 0. */
     int (*watch)(bine__reactor *reactor, bine_watch *watch, unsigned events);
 
     /* Readable when poll() has something to take in, or a turn is wanted: from the first call on; the kernel

@@ -114,16 +114,22 @@ static void on_ready(bine_watch *watch, unsigned events)
     adjust(d);
 }
 
-static descriptor *descriptor_of(bine *rt, int fd)
+/* NULL: nobody has waited for that one so far. */
+static descriptor *known(const bine *rt, int fd)
 {
-    struct bine__descriptors *all = table_for(rt, (size_t)fd);
-    descriptor *d;
+    const struct bine__descriptors *all = rt->descriptors;
 
-    if (all == NULL)
-        return NULL;
-    if (all->by_fd[fd] != NULL)
-        return all->by_fd[fd];
-    d = calloc(1, sizeof *d);
+    return all == NULL || fd < 0 || (size_t)fd >= all->size ? NULL : all->by_fd[fd];
+}
+
+/* NULL: `status` says why, a negative errno. What is not open may be any number, and has no place. */
+static descriptor *make(bine *rt, int fd, int *status)
+{
+    bool open = fcntl(fd, F_GETFD) >= 0;
+    struct bine__descriptors *all = open ? table_for(rt, (size_t)fd) : NULL;
+    descriptor *d = all == NULL ? NULL : calloc(1, sizeof *d);
+
+    *status = open ? -ENOMEM : -EBADF;
     if (d == NULL)
         return NULL;
     d->rt = rt;
@@ -153,17 +159,16 @@ static void on_late(bine__timer *timer)
 /* A watch that has the events of `w` among its own. NULL: `status` says why, a negative errno. */
 static descriptor *watch_for(bine *rt, const wish *w, int *status)
 {
-    descriptor *d;
+    descriptor *d = known(rt, w->fd);
 
-    *status = fcntl(w->fd, F_GETFD) < 0 ? -errno : 0;
-    if (*status != 0)
+    if (d == NULL)
+        d = make(rt, w->fd, status);
+    if (d == NULL)
         return NULL;
-    d = descriptor_of(rt, w->fd);
-    *status = d == NULL ? -ENOMEM : bine__watch_renew(&d->watch, d->watch.events | w->events);
+    *status = bine__watch_renew(&d->watch, d->watch.events | w->events);
     if (*status == 0)
         return d;
-    if (d != NULL)
-        adjust(d);
+    adjust(d);
     return NULL;
 }
 
