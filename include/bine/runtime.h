@@ -72,7 +72,8 @@ typedef struct bine_config {
                                     there, which libuv finishes when the loop is next run */
     const bine_reactor *reactor; /* the host's of another kind; copied */
     bool cooperative_stdlib; /* what blocks in Python's own modules suspends the micro-thread that calls it,
-                                and nobody else: docs/guide/blocking.md. True */
+                                and nobody else: docs/guide/blocking.md. True. False: a host that does not
+                                ignore SIGPIPE can be ended by what a script writes */
     /* What holds the loop for longer than this, of real time, is told to on_log (BINE_LOG_WARNING): the
      * micro-thread, the script's line, how long: docs/guide/stalls.md. 0: nobody looks */
     int64_t stall_ns;

@@ -2,6 +2,7 @@
 #include "core/runtime.h"
 
 #include "core/pyframe.h"
+#include "core/sigpipe.h"
 #include "reactor/guest.h"
 
 #include <dlfcn.h>
@@ -190,14 +191,17 @@ static void tame_signal_module(void)
     Py_XDECREF(module);
 }
 
-/* Finalisation resets signals that Python thinks it handles. */
+/* Finalisation writes what is left in sys.stdout, and resets signals that Python thinks it handles. */
 static int finalize(const bine *rt)
 {
+    bool held = bine__sigpipe_hold();
     struct sigaction host;
     int status;
 
     sigaction(SIGINT, NULL, &host);
     status = Py_FinalizeEx();
+    if (held)
+        bine__sigpipe_release();
     if (!rt->config.install_signal_handlers)
         sigaction(SIGINT, &host, NULL);
     return status;
@@ -283,6 +287,7 @@ void bine__signals_release(bine *rt)
         return;
     bine__gil_take(rt);
     set_wakeup_fd(rt->foreign_wakeup);
+    on_signal_byte(&rt->signal_watch, BINE_READABLE); /* of one that came when the wait was over */
     rt->foreign_wakeup = -1;
     bine__gil_give(rt);
 }
@@ -380,6 +385,7 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
         bine__inbox_renew(bine__here->inbox);
         bine__pool_forked(bine__here);
         bine__offload_forked();
+        bine__children_forked(bine__here);
         bine__stalls_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);

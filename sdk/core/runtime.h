@@ -203,7 +203,8 @@ void bine__pool_close(bine *rt);
 /* Before a fork: threads that have nothing to do end. From 3.12 on CPython warns of forks where there are
  * any. */
 void bine__pool_before_fork(bine *rt);
-/* In the child of a fork: the threads, and what they had to do, are the parent's. */
+/* In the child of a fork: the threads, and what they had to do, are the parent's; who waits for that, and is
+ * here since the host has forked, is told so. */
 void bine__pool_forked(bine *rt);
 /* Whether anybody waits for a thread of the pool. */
 bool bine__pool_awaited(const bine *rt);
@@ -212,6 +213,8 @@ bool bine__pool_awaited(const bine *rt);
 
 /* In the child of a fork: no thread of the pool is on its way into the interpreter. */
 void bine__offload_forked(void);
+/* In the child of a fork: who waits for children by a thread finds none. */
+void bine__children_forked(bine *rt);
 /* In the child of a fork, which has the running micro-thread alone: what others were about is over. */
 void bine__stdlib_forked(bine *rt);
 

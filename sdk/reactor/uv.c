@@ -8,6 +8,11 @@
 #include <sys/epoll.h>
 #include <uv.h>
 
+/* Less than this libuv, which counts in milliseconds, would make too much of. */
+#define BRIEFLY_NS 1000000
+/* More than asked for, so that those who are due closely one after another are woken together. */
+#define SLACK_NS 50000
+
 /* How long a turn is put off when no loop is to be had, before that is tried again. */
 #define RETRY_MS 10
 
@@ -218,12 +223,23 @@ static bool can_wait(uv_reactor *r)
     return r->watches != NULL || (r->loop == NULL && open_loop(r) == 0);
 }
 
+static void wait_briefly(const uv_reactor *r, int64_t ns)
+{
+    struct pollfd set = {.fd = r->set.fd, .events = POLLIN};
+    struct timespec limit = {.tv_nsec = ns + SLACK_NS};
+
+    (void)ppoll(&set, 1, &limit, NULL);
+}
+
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
     if (timeout_ns != 0 && !can_wait(r)) {
         poll(NULL, 0, RETRY_MS);
+        timeout_ns = 0;
+    } else if (timeout_ns > 0 && timeout_ns < BRIEFLY_NS) {
+        wait_briefly(r, timeout_ns);
         timeout_ns = 0;
     }
     if (timeout_ns == 0) { /* there is nothing else on the loop */

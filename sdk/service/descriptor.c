@@ -21,6 +21,7 @@ typedef struct wish {
     bine__describe describe; /* first */
     bine__micro *micro;
     bine__timer timer; /* real time */
+    uint64_t number;   /* of all waits; the first is 1 */
     int fd;
     unsigned events;
     unsigned ready; /* of those; 0: not yet */
@@ -31,7 +32,8 @@ typedef struct wish {
 struct bine__descriptors {
     descriptor **by_fd;
     size_t size;
-    size_t waiting; /* micro-threads, for all of them */
+    size_t waiting; /* micro-threads, for all of them. With the GIL */
+    uint64_t waits; /* so many have begun. With the GIL */
 };
 
 /* ---- the table ---- */
@@ -193,6 +195,8 @@ static int wait_once(bine *rt, wish *w)
     d = watch_for(rt, w, &error);
     if (d == NULL)
         return refuse(w->fd, -error);
+    if (w->number == 0)
+        w->number = ++rt->descriptors->waits;
     rt->descriptors->waiting++;
     status = bine__stand(rt, &d->waiters, BINE__NEVER, w);
     rt->descriptors->waiting--;
@@ -234,11 +238,15 @@ int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
 
 /* ---- closing ---- */
 
-static void tell_closed(descriptor *d)
+/* The waits up to number `last`. */
+static void tell_closed(descriptor *d, uint64_t last)
 {
-    bine__waiter *waiter;
+    bine__waiter *next;
 
-    while ((waiter = d->waiters.first) != NULL) {
+    for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        if (wish_of(waiter)->number > last)
+            continue;
         wish_of(waiter)->closed = true;
         bine__waiter_unlink(waiter);
         waiter->wake(waiter);
@@ -246,7 +254,7 @@ static void tell_closed(descriptor *d)
     adjust(d);
 }
 
-void bine__descriptors_closing(bine *rt, int first, int last)
+static void tell_all(bine *rt, int first, int last, uint64_t last_wait)
 {
     const struct bine__descriptors *all = rt->descriptors;
 
@@ -254,7 +262,60 @@ void bine__descriptors_closing(bine *rt, int first, int last)
         return;
     for (size_t fd = first < 0 ? 0 : (size_t)first; fd < all->size && fd <= (size_t)last; fd++)
         if (all->by_fd[fd] != NULL)
-            tell_closed(all->by_fd[fd]);
+            tell_closed(all->by_fd[fd], last_wait);
+}
+
+void bine__descriptors_closing(bine *rt, int first, int last)
+{
+    tell_all(rt, first, last, UINT64_MAX);
+}
+
+/* ---- closed by another thread ---- */
+
+typedef struct notice {
+    bine__job job; /* first */
+    int first, last;
+    uint64_t waits;
+} notice;
+
+/* Those that began to wait just before it was closed, or for what has the number now: the kernel tells which.
+ */
+static void renew_all(bine *rt, int first, int last)
+{
+    const struct bine__descriptors *all = rt->descriptors;
+
+    for (size_t fd = (size_t)first; fd < all->size && fd <= (size_t)last; fd++) {
+        descriptor *d = all->by_fd[fd];
+
+        if (d != NULL && d->waiters.first != NULL && bine__watch_renew(&d->watch, d->watch.events) != 0)
+            tell_closed(d, UINT64_MAX);
+    }
+}
+
+static void run_notice(bine *rt, bine__job *job)
+{
+    const notice *n = (const notice *)(void *)job;
+
+    tell_all(rt, n->first, n->last, n->waits);
+    renew_all(rt, n->first, n->last);
+    free(job);
+}
+
+uint64_t bine__descriptors_waits(const bine *rt)
+{
+    return rt->descriptors == NULL ? 0 : rt->descriptors->waits;
+}
+
+/* Without memory they are waited for in vain. */
+void bine__descriptors_closed(bine *rt, int first, int last, uint64_t waits)
+{
+    notice *n = bine__descriptors_awaited(rt) ? malloc(sizeof *n) : NULL;
+
+    if (n == NULL)
+        return;
+    *n = (notice){.job.run = run_notice, .first = first < 0 ? 0 : first, .last = last, .waits = waits};
+    if (!bine__inbox_push(rt->inbox, &n->job))
+        free(n);
 }
 
 bool bine__descriptor_is_own(const bine *rt, int fd)

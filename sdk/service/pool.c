@@ -1,9 +1,11 @@
 #include "service/pool.h"
 
+#include "core/clock.h"
 #include "core/sanitizer.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -14,6 +16,11 @@
 /* Enough for name servers' plug-ins, and for an audit hook. */
 #define STACK_SIZE ((size_t)1 << 20)
 #define MOST_THREADS 16
+
+/* Works that are brief. To wake a thread, and the loop in return, takes longer than they do. */
+#define LOOK_NS 20000     /* so long the owner thread looks out for one's end */
+#define LINGER_NS 50000   /* so long a thread looks out for the next, when they come */
+#define CLOSELY_NS 200000 /* in such distances */
 
 static const struct lane_kind {
     const char *thread_name;
@@ -27,12 +34,21 @@ static const struct lane_kind {
 
 typedef struct lane lane;
 
+/* Of a work. */
+enum stage {
+    SENT,       /* its end comes by the inbox */
+    LOOKED_FOR, /* the owner thread looks out for it */
+    OVER        /* it need not look any more */
+};
+
 typedef struct thread {
     pthread_t id;
     lane *of;
     bool lives;       /* and is to be joined, unless it is left behind */
     bool ended;       /* likewise: joining does not wait */
     bine__work *work; /* that it does; stays, for all to see whose it is, where that ends the thread */
+    int64_t done_at;  /* its own: when the last one was done; */
+    bool closely;     /* brief works come closely one behind another */
 } thread;
 
 struct lane {
@@ -41,7 +57,9 @@ struct lane {
     bine__work *first;
     bine__work *last; /* meaningless while there is no first */
     unsigned queued;
-    unsigned idle; /* threads that wait for work */
+    unsigned idle;    /* threads that wait for work */
+    bool lingers;     /* another one looks out for work, and need not be woken */
+    atomic_uint sent; /* changes with each work; without the lock */
     pthread_cond_t news;
     thread threads[MOST_THREADS];
 };
@@ -52,8 +70,9 @@ struct bine__pool {
     bool over;
     bool dismissed; /* idle threads are to end */
     lane lanes[BINE__LANES];
-    bine__work *lost; /* done when nobody was there to take it any more */
-    size_t awaited;   /* owner thread: works that somebody waits for */
+    bine__work *lost;    /* done when nobody was there to take it any more */
+    size_t awaited;      /* owner thread: works that somebody waits for; */
+    struct wish *wishes; /* those who do so */
 };
 
 static unsigned generation; /* of works; another in the child of a fork. Owner thread */
@@ -96,15 +115,68 @@ static void unlink_work(lane *l, const bine__work *work)
     l->queued--;
 }
 
+/* ---- looking out ---- */
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool has_processors(void)
+{
+    static atomic_int count;
+    cpu_set_t set;
+
+    if (atomic_load_explicit(&count, memory_order_relaxed) == 0)
+        atomic_store(&count, sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1);
+    return atomic_load_explicit(&count, memory_order_relaxed) > 1;
+}
+
+/* Until `*value` is not `old` any more, but no longer than that. False: it still is. */
+static bool look_out(const atomic_uint *value, unsigned old, int64_t ns)
+{
+    int64_t end = bine__monotonic(NULL) + ns;
+
+    do {
+        for (int i = 0; i < 16; i++) {
+            if (atomic_load_explicit(value, memory_order_acquire) != old)
+                return true;
+            relax();
+        }
+    } while (bine__monotonic(NULL) < end);
+    return false;
+}
+
+/* Under the lock, which it leaves meanwhile. */
+static void linger(lane *l)
+{
+    unsigned sent = atomic_load(&l->sent);
+
+    if (l->lingers || l->first != NULL)
+        return;
+    l->lingers = true;
+    pthread_mutex_unlock(&l->pool->lock);
+    look_out(&l->sent, sent, LINGER_NS);
+    pthread_mutex_lock(&l->pool->lock);
+    l->lingers = false;
+}
+
 /* ---- the threads ---- */
 
 /* Under the lock. False: it is over, or there was nothing for long, or nothing while idle threads are to end.
  */
-static bool await_work(lane *l)
+static bool await_work(thread *self)
 {
+    lane *l = self->of;
     struct timespec limit;
     int status = 0;
 
+    if (self->closely)
+        linger(l);
     clock_gettime(CLOCK_MONOTONIC, &limit);
     limit.tv_sec += IDLE_SECONDS;
     l->idle++;
@@ -125,22 +197,45 @@ static void hand_back(struct bine__pool *pool, bine__work *work)
     pthread_mutex_unlock(&pool->lock);
 }
 
+static void run_work(thread *self, bine__work *work)
+{
+    bool brief = work->brief && has_processors();
+    int64_t begun = brief ? bine__monotonic(NULL) : 0;
+
+    work->run(work);
+    if (brief) {
+        bool closely = begun - self->done_at < CLOSELY_NS;
+
+        self->done_at = bine__monotonic(NULL);
+        brief = closely && self->done_at - begun < LOOK_NS;
+    }
+    self->closely = brief;
+}
+
+/* True: then whose it was has it back already. */
+static bool is_looked_for(bine__work *work)
+{
+    unsigned stage = LOOKED_FOR;
+
+    return atomic_compare_exchange_strong(&work->stage, &stage, OVER);
+}
+
 static void serve(thread *self)
 {
-    lane *l = self->of;
-    struct bine__pool *pool = l->pool;
+    struct bine__pool *pool = self->of->pool;
 
     pthread_mutex_lock(&pool->lock);
-    while (await_work(l)) {
-        bine__work *work = pop(l);
+    while (await_work(self)) {
+        bine__work *work = pop(self->of);
 
         self->work = work;
         pthread_mutex_unlock(&pool->lock);
-        work->run(work);
+        run_work(self, work);
         pthread_mutex_lock(&pool->lock);
         self->work = NULL;
         pthread_mutex_unlock(&pool->lock);
-        hand_back(pool, work);
+        if (!is_looked_for(work))
+            hand_back(pool, work);
         pthread_mutex_lock(&pool->lock);
     }
     self->ended = true;
@@ -202,21 +297,34 @@ static bool has_threads(const lane *l)
 /* Under the lock: sees to it that somebody takes what stands in line. False: nobody ever will. */
 static bool find_hands(lane *l)
 {
-    thread *t = l->queued > l->idle ? free_place(l) : NULL;
+    unsigned awake = l->lingers ? 1 : 0;
+    thread *t = l->queued > l->idle + awake ? free_place(l) : NULL;
 
     if (t != NULL)
         t->lives = create_thread(t) == 0;
-    pthread_cond_signal(&l->news);
+    if (l->queued > awake)
+        pthread_cond_signal(&l->news);
     return has_threads(l);
 }
 
 /* ---- the pool ---- */
 
+/* Both sides have it for moments only. */
+static void init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
 static void init_locks(struct bine__pool *pool)
 {
     pthread_condattr_t attr;
 
-    pthread_mutex_init(&pool->lock, NULL);
+    init_lock(&pool->lock);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     for (unsigned i = 0; i < BINE__LANES; i++) {
@@ -241,16 +349,6 @@ static struct bine__pool *pool_of(bine *rt)
 bool bine__pool_awaited(const bine *rt)
 {
     return rt->pool != NULL && rt->pool->awaited > 0;
-}
-
-void bine__pool_forked(bine *rt)
-{
-    if (rt->pool == NULL)
-        return;
-    init_locks(rt->pool); /* what was there is the parent's */
-    rt->pool->lost = NULL;
-    generation++;
-    rt->pool->awaited = 0;
 }
 
 static void dismiss_idle(lane *l)
@@ -338,7 +436,9 @@ typedef struct wish {
     bine__work *work;
     bine__micro *micro;
     bine__timer timer; /* real time */
+    struct wish *next, **link;
     bool late;
+    bool forsaken; /* in the child of a fork: the thread is the parent's */
 } wish;
 
 static PyObject *describe(const void *what)
@@ -385,12 +485,27 @@ static bool submit(lane *l, bine__work *work)
     bool taken;
 
     pthread_mutex_lock(&l->pool->lock);
+    if (work->brief && work->micro != NULL && l->lingers && l->first == NULL)
+        atomic_store(&work->stage, LOOKED_FOR);
     push(l, work);
     taken = find_hands(l);
     if (!taken)
         unlink_work(l, work);
     pthread_mutex_unlock(&l->pool->lock);
+    atomic_fetch_add(&l->sent, 1);
     return taken;
+}
+
+/* Whether it has been done before anybody had to wait for it. */
+static bool is_done_soon(bine__work *work)
+{
+    unsigned stage = LOOKED_FOR;
+
+    if (atomic_load(&work->stage) == SENT)
+        return false;
+    work->done = look_out(&work->stage, LOOKED_FOR, LOOK_NS) ||
+                 !atomic_compare_exchange_strong(&work->stage, &stage, SENT);
+    return work->done;
 }
 
 /* Out of the line. False: it has begun. */
@@ -420,22 +535,84 @@ static bool give_up(lane *l, bine__work *work)
     return true;
 }
 
+/* It is nobody's any more. */
+static int refuse(bine__work *work, int status)
+{
+    if (work->drop != NULL)
+        work->drop(work);
+    return status;
+}
+
+/* As with an error of the system: whether it has been done, nobody knows here. */
+static int tell_forsaken(bine__work *work)
+{
+    PyObject *error = Py_BuildValue("is", ECANCELED,
+                                    "the thread that was to do this stayed in the parent of a fork");
+
+    if (error != NULL)
+        PyErr_SetObject(PyExc_OSError, error);
+    Py_XDECREF(error);
+    return refuse(work, BINE_EIO);
+}
+
 static int wait_for(bine *rt, lane *l, wish *w)
 {
     int status = BINE_OK;
 
-    while (!w->work->done && status == BINE_OK) {
+    while (!w->work->done && !w->forsaken && status == BINE_OK) {
         status = bine__stand(rt, NULL, BINE__NEVER, w);
-        if (!w->work->done && status == BINE_OK && w->late)
+        if (!w->work->done && !w->forsaken && status == BINE_OK && w->late)
             status = BINE_ETIMEDOUT;
     }
-    if (w->work->done)
-        return BINE_OK;
-    if (give_up(l, w->work))
+    if (!w->work->done && !w->forsaken && give_up(l, w->work))
         return status;
-    while (!w->work->done)
+    while (!w->work->done && !w->forsaken)
         bine__park(rt, NULL, BINE__NEVER, w); /* whatever is pending */
-    return BINE_OK;
+    return w->work->done ? BINE_OK : tell_forsaken(w->work);
+}
+
+static void link_wish(struct bine__pool *pool, wish *w)
+{
+    w->next = pool->wishes;
+    w->link = &pool->wishes;
+    if (w->next != NULL)
+        w->next->link = &w->next;
+    pool->wishes = w;
+    pool->awaited++;
+}
+
+static void unlink_wish(struct bine__pool *pool, const wish *w)
+{
+    *w->link = w->next;
+    if (w->next != NULL)
+        w->next->link = w->link;
+    pool->awaited--;
+}
+
+/* When the host forks, those that wait are here, too. */
+static void forsake_all(struct bine__pool *pool)
+{
+    for (wish *w = pool->wishes; w != NULL; w = w->next) {
+        w->forsaken = true;
+        bine__micro_wake(w->micro, w);
+    }
+}
+
+void bine__pool_forked(bine *rt)
+{
+    struct bine__pool *pool = rt->pool;
+
+    if (pool == NULL)
+        return;
+    init_locks(pool); /* what was there is the parent's */
+    pool->lost = NULL;
+    generation++;
+    if (rt->current == &rt->host) {
+        forsake_all(pool);
+        return;
+    }
+    pool->awaited = 0;
+    pool->wishes = NULL;
 }
 
 /* When a thread has done its work is no matter of game time: there, files are read while the world stands
@@ -453,9 +630,11 @@ static int stand_in_line(bine *rt, lane *l, wish *w)
         run_here(rt, w->work);
         return BINE_OK;
     }
-    l->pool->awaited++;
+    if (is_done_soon(w->work))
+        return BINE_OK;
+    link_wish(l->pool, w);
     status = wait_for(rt, l, w);
-    l->pool->awaited--;
+    unlink_wish(l->pool, w);
     return status;
 }
 
@@ -465,16 +644,9 @@ static void prepare(bine__work *work, bine__micro *micro, const void *parked_on)
     work->micro = micro;
     work->wish = parked_on;
     work->generation = generation;
+    atomic_init(&work->stage, SENT);
     work->begun = false;
     work->done = false;
-}
-
-/* It was not even taken. */
-static int refuse(bine__work *work, int status)
-{
-    if (work->drop != NULL)
-        work->drop(work);
-    return status;
 }
 
 int bine__offload(bine *rt, bine__lane which, bine__work *work, int64_t deadline)

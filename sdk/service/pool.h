@@ -9,9 +9,11 @@
 
 #include "core/runtime.h"
 
+#include <stdatomic.h>
+
 typedef enum bine__lane { BINE__FILES, BINE__NAMES, BINE__CHILDREN, BINE__REST, BINE__LANES } bine__lane;
 
-/* A piece of work; embeds in what it needs. All but the first three is the pool's own. */
+/* A piece of work; embeds in what it needs. All but the first four is the pool's own. */
 typedef struct bine__work {
     /* On a thread of the pool, or on the owner's when there is no thread to be had; without the GIL. */
     void (*run)(struct bine__work *work);
@@ -21,20 +23,25 @@ typedef struct bine__work {
     void (*drop)(struct bine__work *work);
     const char *what; /* "the name example.org": for reports of who waits for what; lives as long as the
                          work; may be NULL */
+    bool brief;       /* mostly done in some microseconds, and does not enter the interpreter: while such
+                         works follow one another closely, the owner thread looks out for the end of each, for
+                         20 us at most, before it suspends anybody */
 
     bine__job job; /* brings it back */
     struct bine__work *next;
     bine__micro *micro; /* that waits for it; NULL: left behind */
     const void *wish;   /* what that is parked on */
     unsigned generation;
-    bool begun; /* under the pool's lock */
-    bool done;  /* the owner thread's */
+    atomic_uint stage; /* who is told of its end, see pool.c */
+    bool begun;        /* under the pool's lock */
+    bool done;         /* the owner thread's */
 } bine__work;
 
 /* Has the work done on a thread of `lane`, and suspends the running micro-thread meanwhile. BINE_OK: it is
  * done. Else it has not begun, or goes on without anybody: BINE_ECANCELED, BINE_ETIMEDOUT (`deadline` as
  * bine__real_deadline() has it, also over while it stood in line), BINE_ENOMEM, BINE_EMICRO, BINE_EBUSY; then
- * it is the pool's, and drop() is called once, now or later; without a drop(), it is the caller's again.
+ * it is the pool's, and drop() is called once, now or later; without a drop(), it is the caller's again. BINE_EIO,
+ * with an OSError set: likewise, in the child of a fork that the host has made meanwhile.
  *
  * Without a drop(), a cancel that came while it ran is raised by the micro-thread's next wait. */
 int bine__offload(bine *rt, bine__lane lane, bine__work *work, int64_t deadline);

@@ -2,6 +2,8 @@
  * goes by OS threads: a micro-thread that comes while another is suspended inside would be told that it calls
  * itself. So it waits first until nobody is inside. A signal handler's print() still meets CPython's error.
  *
+ * What waits for a pipe or a socket waits with an empty hand.
+ *
  * And io.TextIOWrapper, which has no lock: what comes while it waits for its buffer finds it half changed.
  * Who reads and who writes are no matter of each other's. */
 #include "stdlib/buffered.h"
@@ -10,6 +12,9 @@
 #include "stdlib/iolayout.h"
 #include "stdlib/standin.h"
 #include "stdlib/typeslot.h"
+
+#include <string.h>
+#include <sys/stat.h>
 
 /* ---- Buffered ---- */
 
@@ -38,18 +43,172 @@ static PyObject *enter_method(const bine__call *call)
     return bine__knows_buffered ? bine__enter(&door, call_method, call) : bine__call_original(call);
 }
 
-#define METHOD(id, type, method)                                                                       \
-    BINE__STANDIN_EVERYWHERE(id, "_io", type "." method, "io." type "." method, "a line of its users", \
-                             enter_method)
+/* ---- reading from streams: what is asked for is in the buffer before CPython's own method takes it from
+ * there, so that a wait that is cut short loses nothing (CPython's drops what it has taken so far). ---- */
+
+/* What a call asks for. */
+typedef struct wish {
+    Py_ssize_t size; /* bytes at most, 0: as many as there are */
+    bool line;       /* to the end of a line is enough */
+} wish;
+
+/* A pipe or a socket, which may be read once more at its end. */
+static bool reads_stream(const bine__buffered *b)
+{
+    const char *kind = b->raw == NULL ? "" : Py_TYPE(b->raw)->tp_name;
+    struct stat is;
+
+    if (strcmp(kind, "SocketIO") == 0)
+        return true;
+    return strcmp(kind, "_io.FileIO") == 0 && bine__knows_fileio &&
+           fstat(((bine__fileio *)b->raw)->fd, &is) == 0 && (S_ISFIFO(is.st_mode) || S_ISSOCK(is.st_mode));
+}
+
+static int64_t buffered_bytes(const bine__buffered *b)
+{
+    return b->read_end < 0 ? 0 : b->read_end - b->pos;
+}
+
+/* Whether that is there, or there is no room for more. */
+static bool has_enough(const bine__buffered *b, wish want)
+{
+    int64_t have = buffered_bytes(b);
+
+    if (have == b->buffer_size || (want.size > 0 && have >= want.size))
+        return true;
+    return want.line && have > 0 && memchr(b->buffer + b->pos, '\n', (size_t)have) != NULL;
+}
+
+static void move_to_front(bine__buffered *b)
+{
+    int64_t have = buffered_bytes(b);
+
+    if (have > 0)
+        memmove(b->buffer, b->buffer + b->pos, (size_t)have);
+    b->pos = 0;
+    b->read_end = b->raw_pos = have;
+}
+
+/* One read behind what is there: how many bytes; 0: there are no more for now, -1: an exception is set. */
+static Py_ssize_t fill_once(bine__buffered *b)
+{
+    Py_ssize_t room = b->buffer_size - (Py_ssize_t)b->read_end;
+    PyObject *view = PyMemoryView_FromMemory(b->buffer + b->read_end, room, PyBUF_WRITE);
+    PyObject *result = view == NULL ? NULL : PyObject_CallMethod(b->raw, "readinto", "O", view);
+    Py_ssize_t count = result == NULL ? -1 : result == Py_None ? 0 : PyLong_AsSsize_t(result);
+
+    Py_XDECREF(result);
+    Py_XDECREF(view);
+    return count > room ? 0 : count;
+}
+
+/* As CPython's own does it when it begins a method; false: an OS thread is inside. */
+static bool lock_buffer(bine__buffered *b)
+{
+    if (!PyThread_acquire_lock(b->lock, NOWAIT_LOCK))
+        return false;
+    b->owner = PyThread_get_thread_ident();
+    return true;
+}
+
+static void unlock_buffer(bine__buffered *b)
+{
+    b->owner = 0;
+    PyThread_release_lock(b->lock);
+}
+
+/* -1 with an exception. */
+static int fill(bine__buffered *b, wish want)
+{
+    Py_ssize_t count = 1;
+
+    if (b->owner != 0 || !lock_buffer(b))
+        return 0;
+    while (count > 0 && !has_enough(b, want)) {
+        if (b->read_end < 0 || b->read_end == b->buffer_size)
+            move_to_front(b);
+        count = fill_once(b);
+        if (count <= 0)
+            break;
+        b->read_end += count;
+        b->raw_pos = b->read_end;
+        b->abs_pos += b->abs_pos < 0 ? 0 : count;
+    }
+    unlock_buffer(b);
+    return count < 0 ? -1 : 0;
+}
+
+/* More than the buffer holds goes past it. */
+static bool is_to_be_filled(const bine__buffered *b, wish want)
+{
+    return bine__knows_buffers && bine__stands_in(bine__here) && b->ok == 1 && b->readable == 1 &&
+           b->writable == 0 && (want.line || (want.size > 0 && want.size <= b->buffer_size)) &&
+           !has_enough(b, want) && reads_stream(b);
+}
+
+/* How many bytes a call asks for; 0: it does not say. */
+static Py_ssize_t size_asked_for(const bine__call *call)
+{
+    PyObject *what = call->nargs == 1 ? call->args[0] : NULL;
+    Py_ssize_t count = what != NULL && PyLong_CheckExact(what) ? PyLong_AsSsize_t(what) : 0;
+    Py_buffer into;
+
+    if (what != NULL && PyObject_CheckBuffer(what) && PyObject_GetBuffer(what, &into, PyBUF_SIMPLE) == 0) {
+        count = into.len;
+        PyBuffer_Release(&into);
+    }
+    PyErr_Clear();
+    return count > 0 ? count : 0;
+}
+
+static PyObject *fill_and_call(const bine__call *call, bool line)
+{
+    wish want = {.size = size_asked_for(call), .line = line};
+    bine__buffered *b = (bine__buffered *)call->self;
+
+    if (is_to_be_filled(b, want) && fill(b, want) != 0)
+        return NULL;
+    return bine__call_original(call);
+}
+
+/* read(size), readinto(buffer) */
+static PyObject *fill_and_read(const void *what)
+{
+    return fill_and_call(what, false);
+}
+
+/* readline(limit) */
+static PyObject *fill_and_read_line(const void *what)
+{
+    return fill_and_call(what, true);
+}
+
+static PyObject *enter_read(const bine__call *call)
+{
+    bine__door door = {.object = call->self, .taken = is_taken};
+
+    return bine__knows_buffered ? bine__enter(&door, fill_and_read, call) : bine__call_original(call);
+}
+
+static PyObject *enter_readline(const bine__call *call)
+{
+    bine__door door = {.object = call->self, .taken = is_taken};
+
+    return bine__knows_buffered ? bine__enter(&door, fill_and_read_line, call) : bine__call_original(call);
+}
+
+#define METHOD_BY(id, type, method, enter) \
+    BINE__STANDIN_EVERYWHERE(id, "_io", type "." method, "io." type "." method, "a line of its users", enter)
+#define METHOD(id, type, method) METHOD_BY(id, type, method, enter_method)
 
 METHOD(reader_close, "BufferedReader", "close");
 METHOD(reader_detach, "BufferedReader", "detach");
 METHOD(reader_peek, "BufferedReader", "peek");
-METHOD(reader_read, "BufferedReader", "read");
+METHOD_BY(reader_read, "BufferedReader", "read", enter_read);
 METHOD(reader_read1, "BufferedReader", "read1");
-METHOD(reader_readinto, "BufferedReader", "readinto");
+METHOD_BY(reader_readinto, "BufferedReader", "readinto", enter_read);
 METHOD(reader_readinto1, "BufferedReader", "readinto1");
-METHOD(reader_readline, "BufferedReader", "readline");
+METHOD_BY(reader_readline, "BufferedReader", "readline", enter_readline);
 METHOD(reader_seek, "BufferedReader", "seek");
 METHOD(reader_truncate, "BufferedReader", "truncate");
 METHOD(writer_close, "BufferedWriter", "close");
@@ -134,7 +293,11 @@ static bine__typeslot slots[] = {
 static PyObject *call_next(const void *what)
 {
     PyObject *const *self = what;
+    bine__buffered *b = (bine__buffered *)*self;
+    const wish line = {.line = true};
 
+    if (is_to_be_filled(b, line) && fill(b, line) != 0)
+        return NULL;
     return ((iternextfunc)slots[0].original)(*self);
 }
 

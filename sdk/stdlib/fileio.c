@@ -2,11 +2,10 @@
 #include "stdlib/fileio.h"
 
 #include "python/python.h"
-#include "service/descriptor.h"
 #include "stdlib/buffered.h"
+#include "stdlib/closing.h"
 #include "stdlib/iolayout.h"
 #include "stdlib/path.h"
-#include "stdlib/standin.h"
 #include "stdlib/transfer.h"
 #include "stdlib/typeslot.h"
 
@@ -184,9 +183,9 @@ static PyObject *fileio_close(const bine__call *call)
 {
     const bine__fileio *file = (bine__fileio *)call->self;
 
-    if (bine__here != NULL && bine__knows_fileio && file->fd >= 0 && file->closefd)
-        bine__descriptor_closing(bine__here, file->fd);
-    return bine__call_original(call);
+    if (!bine__knows_fileio || file->fd < 0 || !file->closefd)
+        return bine__call_original(call);
+    return bine__close(call, file->fd);
 }
 
 /* ---- opening: FileIO() is given an opener of ours ---- */
@@ -268,7 +267,7 @@ BINE__STANDIN(standin_read, "_io", "FileIO.read", "io.FileIO.read", READY_OR_POO
 BINE__STANDIN(standin_readall, "_io", "FileIO.readall", "io.FileIO.readall", READY_OR_POOL, fileio_readall);
 BINE__STANDIN(standin_readinto, "_io", "FileIO.readinto", "io.FileIO.readinto", READY_OR_POOL,
               fileio_readinto);
-BINE__STANDIN(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
+BINE__STANDIN_WRITES(standin_write, "_io", "FileIO.write", "io.FileIO.write", READY_OR_POOL, fileio_write);
 BINE__STANDIN_EVERYWHERE(standin_close, "_io", "FileIO.close", "io.FileIO.close",
                          "at once; who waits for the descriptor has EBADF", fileio_close);
 

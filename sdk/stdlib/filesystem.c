@@ -1,11 +1,11 @@
-/* Module os: files by their names, and what is done to them as a whole. */
+/* Module os: files by their names, and what is done to them as a whole; names that change: change.c. */
 #include "stdlib/filesystem.h"
 
 #include "python/python.h"
-#include "service/descriptor.h"
+#include "stdlib/fair.h"
+#include "stdlib/closing.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
-#include "stdlib/standin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,14 +66,22 @@ static bool need_not_wait(const bine__call *call, bool follow)
     return at_hand;
 }
 
+static PyObject *call_at_once(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    bine__fair(bine__here);
+    return result;
+}
+
 static PyObject *look_at(const bine__call *call)
 {
-    return need_not_wait(call, true) ? bine__call_original(call) : ask(call);
+    return need_not_wait(call, true) ? call_at_once(call) : ask(call);
 }
 
 static PyObject *look_at_link(const bine__call *call)
 {
-    return need_not_wait(call, false) ? bine__call_original(call) : ask(call);
+    return need_not_wait(call, false) ? call_at_once(call) : ask(call);
 }
 
 /* ---- entries of directories ---- */
@@ -87,7 +95,7 @@ static PyObject *look_at_entry(const bine__call *call, bool follow)
 
     PyErr_Clear();
     Py_XDECREF(path);
-    return at_once ? bine__call_original(call) : ask(call);
+    return at_once ? call_at_once(call) : ask(call);
 }
 
 static PyObject *entry_stat(const bine__call *call)
@@ -171,7 +179,8 @@ static listing *new_listing(const char *path)
         PyErr_NoMemory();
         return NULL;
     }
-    l->work = (bine__work){.run = run_listing, .drop = drop_listing, .what = "a directory to be listed"};
+    l->work = (bine__work){
+        .run = run_listing, .drop = drop_listing, .what = "a directory to be listed", .brief = true};
     memcpy(l->path, path, size);
     return l;
 }
@@ -347,31 +356,40 @@ static PyObject *os_close(const bine__call *call)
 {
     int fd;
 
-    if (bine__here != NULL && get_int(bine__call_argument(call, 0, "fd"), -1, &fd))
-        bine__descriptor_closing(bine__here, fd);
-    return bine__call_original(call);
+    if (!get_int(bine__call_argument(call, 0, "fd"), -1, &fd))
+        return bine__call_original(call);
+    return bine__close(call, fd);
 }
 
+/* An int, negative too. False: CPython is to say what it is. */
+static bool get_any_int(PyObject *object, int *out)
+{
+    int overflow = 1;
+    long value = PyLong_CheckExact(object) ? PyLong_AsLongAndOverflow(object, &overflow) : 0;
+
+    *out = (int)value;
+    return overflow == 0 && value >= INT_MIN && value <= INT_MAX;
+}
+
+/* CPython 3.11 takes an end below 0 for one above all. */
 static PyObject *os_closerange(const bine__call *call)
 {
     int first, end;
 
-    if (bine__here != NULL && call->nargs == 2 && get_int(call->args[0], -1, &first) &&
-        get_int(call->args[1], -1, &end) && first < end)
-        bine__descriptors_closing(bine__here, first, end - 1);
-    return bine__call_original(call);
+    if (call->nargs != 2 || !get_any_int(call->args[0], &first) || !get_any_int(call->args[1], &end))
+        return bine__call_original(call);
+    return bine__close_range(call, first < 0 ? 0 : first, end);
 }
 
+/* What is put in its own place stays what it is. */
 static PyObject *os_dup2(const bine__call *call)
 {
-    PyObject *from = bine__call_argument(call, 0, "fd");
-    int fd;
+    PyObject *onto = bine__call_argument(call, 1, "fd2");
+    int from, fd;
 
-    if (bine__here != NULL && get_int(bine__call_argument(call, 1, "fd2"), -1, &fd) && from != NULL &&
-        PyObject_RichCompareBool(from, bine__call_argument(call, 1, "fd2"), Py_EQ) == 0)
-        bine__descriptor_closing(bine__here, fd);
-    PyErr_Clear();
-    return bine__call_original(call);
+    if (!get_int(bine__call_argument(call, 0, "fd"), -1, &from) || !get_int(onto, -1, &fd) || from == fd)
+        return bine__call_original(call);
+    return bine__close(call, fd);
 }
 
 #define ASK(id) BINE__STANDIN(standin_##id, "posix", #id, "os." #id, BY_POOL, ask)
@@ -412,20 +430,14 @@ CHANGE(fchown);
 CHANGE(ftruncate);
 CHANGE(lchown);
 CHANGE(link);
-CHANGE(mkdir);
 CHANGE(mkfifo);
 CHANGE(mknod);
 CHANGE(posix_fallocate);
-CHANGE(remove);
 CHANGE(removexattr);
-CHANGE(rename);
-CHANGE(replace);
-CHANGE(rmdir);
 CHANGE(setxattr);
 CHANGE(symlink);
 CHANGE(sync);
 CHANGE(truncate);
-CHANGE(unlink);
 CHANGE(utime);
 
 bine__standin *const bine__filesystem_standins[] = {
@@ -459,20 +471,14 @@ bine__standin *const bine__filesystem_standins[] = {
     &standin_ftruncate,
     &standin_lchown,
     &standin_link,
-    &standin_mkdir,
     &standin_mkfifo,
     &standin_mknod,
     &standin_posix_fallocate,
-    &standin_remove,
     &standin_removexattr,
-    &standin_rename,
-    &standin_replace,
-    &standin_rmdir,
     &standin_setxattr,
     &standin_symlink,
     &standin_sync,
     &standin_truncate,
-    &standin_unlink,
     &standin_utime,
     &standin_fileio_truncate,
     NULL,

@@ -2,10 +2,12 @@
 
 #include <stddef.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 bool bine__knows_fileio;
 bool bine__knows_buffered;
+bool bine__knows_buffers;
 
 _Static_assert(sizeof(void *) != 8 ||
                    (offsetof(bine__buffered, lock) == 104 && offsetof(bine__buffered, buffer_size) == 120),
@@ -31,6 +33,20 @@ static bool is_buffered_as_known(bine__buffered *buffered, const PyObject *raw)
     return true;
 }
 
+/* `to` is the other end of the pipe that it reads. */
+static bool has_buffer_as_known(bine__buffered *b, int to)
+{
+    bool fits = b->ok == 1 && b->detached == 0 && b->readable == 1 && b->writable == 0 && b->buffer != NULL &&
+                b->abs_pos == 0 && b->pos == 0 && b->read_end == -1;
+    PyObject *byte = fits && write(to, "xyz", 3) == 3 ? PyObject_CallMethod((PyObject *)b, "read", "i", 1)
+                                                      : NULL;
+
+    fits = byte != NULL && b->pos == 1 && b->read_end == 3 && b->raw_pos == 3 && b->abs_pos == 3 &&
+           memcmp(b->buffer, "xyz", 3) == 0;
+    Py_XDECREF(byte);
+    return fits;
+}
+
 static int check_with(PyObject *io, const int *ends)
 {
     PyObject *in = PyObject_CallMethod(io, "FileIO", "isO", ends[0], "rb", Py_False);
@@ -42,6 +58,9 @@ static int check_with(PyObject *io, const int *ends)
         bine__knows_fileio = is_as_known((bine__fileio *)in, ends[0], false) &&
                              is_as_known((bine__fileio *)out, ends[1], true);
         bine__knows_buffered = is_buffered_as_known((bine__buffered *)buffered, in);
+        bine__knows_buffers = bine__knows_buffered &&
+                              has_buffer_as_known((bine__buffered *)buffered, ends[1]);
+        status = PyErr_Occurred() ? -1 : 0;
     }
     Py_XDECREF(buffered);
     Py_XDECREF(out);

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct bine__fileio {
     PyObject_HEAD
@@ -24,7 +25,19 @@ typedef struct bine__fileio {
 typedef struct bine__buffered {
     PyObject_HEAD
     PyObject *raw;
-    char others[80];
+    int ok; /* it is initialised */
+    int detached;
+    int readable;
+    int writable;
+    char finalizing;
+    int fast_closed_checks;
+    int64_t abs_pos; /* of raw; -1: not known */
+    char *buffer;
+    int64_t pos;      /* of the next byte to be read */
+    int64_t raw_pos;  /* where raw stands, in the buffer */
+    int64_t read_end; /* of what has been read; -1: nothing */
+    int64_t write_pos;
+    int64_t write_end;
     PyThread_type_lock lock;
     volatile unsigned long owner; /* the OS thread that has the lock; 0: none */
     Py_ssize_t buffer_size;
@@ -34,7 +47,8 @@ typedef struct bine__buffered {
 int bine__io_layout_check(PyObject *io);
 
 extern bool bine__knows_fileio;
-extern bool bine__knows_buffered;
+extern bool bine__knows_buffered; /* raw, lock, owner, buffer_size */
+extern bool bine__knows_buffers;  /* and all else */
 
 /* The descriptor of a FileIO that is open for that; -1: it is not. No exception is set. */
 int bine__fileio_descriptor(PyObject *fileio, bool writes);

@@ -266,10 +266,10 @@ BINE__STANDIN(standin_read, "posix", "read", "os.read", READY_OR_POOL, os_read);
 BINE__STANDIN(standin_readv, "posix", "readv", "os.readv", READY_OR_POOL, os_readv);
 BINE__STANDIN(standin_pread, "posix", "pread", "os.pread", "a thread", os_pread);
 BINE__STANDIN(standin_preadv, "posix", "preadv", "os.preadv", "a thread", os_preadv);
-BINE__STANDIN(standin_write, "posix", "write", "os.write", READY_OR_POOL, os_write);
-BINE__STANDIN(standin_writev, "posix", "writev", "os.writev", READY_OR_POOL, os_writev);
-BINE__STANDIN(standin_pwrite, "posix", "pwrite", "os.pwrite", "a thread", os_pwrite);
-BINE__STANDIN(standin_pwritev, "posix", "pwritev", "os.pwritev", "a thread", os_pwritev);
+BINE__STANDIN_WRITES(standin_write, "posix", "write", "os.write", READY_OR_POOL, os_write);
+BINE__STANDIN_WRITES(standin_writev, "posix", "writev", "os.writev", READY_OR_POOL, os_writev);
+BINE__STANDIN_WRITES(standin_pwrite, "posix", "pwrite", "os.pwrite", "a thread", os_pwrite);
+BINE__STANDIN_WRITES(standin_pwritev, "posix", "pwritev", "os.pwritev", "a thread", os_pwritev);
 BINE__STANDIN(standin_eventfd_read, "posix", "eventfd_read", "os.eventfd_read", "a descriptor that is ready",
               os_eventfd_read);
 BINE__STANDIN(standin_eventfd_write, "posix", "eventfd_write", "os.eventfd_write",

@@ -56,6 +56,7 @@ bool bine__is_local(int fd)
     return look(fd, &f) == 0 && is_local(&f);
 }
 
+/* False: errno says why not. */
 static bool find(const char *path, int flags, found *out)
 {
     int fd = open_cached(path, O_PATH | O_CLOEXEC | flags);
@@ -64,6 +65,21 @@ static bool find(const char *path, int flags, found *out)
     if (fd >= 0)
         close(fd);
     return status == 0;
+}
+
+/* The folder that a name is in, in place. False: the name says none. */
+static bool strip_name(char *path)
+{
+    size_t size = strlen(path);
+
+    while (size > 0 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    path[size] = '\0';
+    return size > 0;
 }
 
 typedef struct learning {
@@ -89,12 +105,53 @@ static void run_learning(bine__work *work)
 /* What stands behind a mount that was not known. False: the wait was cut short. */
 static bool learn(bine *rt, const char *path, int flags)
 {
-    learning l = {.work = {.run = run_learning, .what = "a file to be found"}, .path = path, .flags = flags};
+    learning l = {.work = {.run = run_learning, .what = "a file to be found", .brief = true},
+                  .path = path,
+                  .flags = flags};
 
-    if (bine__offload(rt, BINE__FILES, &l.work, BINE__NEVER) != BINE_OK)
+    if (bine__offload(rt, BINE__FILES, &l.work, BINE__NEVER) != BINE_OK) {
+        PyErr_Clear();
         return false;
+    }
     bine__mount_remember(l.what.mount, l.behind);
     return true;
+}
+
+static bool is_known_local(bine *rt, const found *f, const char *path, int flags)
+{
+    if (f->mount != 0 && bine__mount_behind(f->mount) == BINE__NOT_KNOWN && !learn(rt, path, flags))
+        return false;
+    return is_local(f);
+}
+
+/* ---- what there is not ---- */
+
+/* Shortens a path that leads nowhere to the folder in which the next name is not there. False: it is not
+ * known which. A link in its place may lead to where nothing is known. */
+static bool find_last_folder(char *path, found *out)
+{
+    bool more = true;
+
+    for (;;) {
+        if (find(path, O_NOFOLLOW, out))
+            return S_ISDIR(out->mode) || (S_ISLNK(out->mode) && find(path, 0, out));
+        if (errno != ENOENT || !more)
+            return false;
+        more = strip_name(path);
+        if (!more)
+            path = strcpy(path, ".");
+    }
+}
+
+/* Whether a path leads nowhere, and the kernel knows that without asking anybody. */
+static bool is_missing(bine *rt, const char *path)
+{
+    char *folder = *path == '\0' ? NULL : strdup(path);
+    found f;
+    bool missing = folder != NULL && find_last_folder(folder, &f) && is_known_local(rt, &f, folder, 0);
+
+    free(folder);
+    return missing;
 }
 
 bool bine__is_at_hand(bine *rt, const char *path, bool follow)
@@ -103,24 +160,24 @@ bool bine__is_at_hand(bine *rt, const char *path, bool follow)
     found f;
 
     if (!find(path, flags, &f))
-        return false;
-    if (f.mount != 0 && bine__mount_behind(f.mount) == BINE__NOT_KNOWN && !learn(rt, path, flags))
-        return false;
-    return is_local(&f);
+        return errno == ENOENT && is_missing(rt, path);
+    return is_known_local(rt, &f, path, flags);
 }
 
 /* ---- opening at once ---- */
 
-/* -1: not at once. */
-static int open_at_once(const char *path, int flags)
+/* -1: not at once, or errno is ENOENT. */
+static int open_at_once(bine *rt, const char *path, int flags)
 {
     found f;
+    bool can = (flags & (O_CREAT | O_TRUNC | O_TMPFILE | O_PATH | O_DIRECT)) == 0;
 
-    if (flags & (O_CREAT | O_TRUNC | O_TMPFILE | O_PATH | O_DIRECT))
-        return -1;
-    if (!find(path, flags & O_NOFOLLOW, &f) || !is_local(&f) || !(S_ISREG(f.mode) || S_ISDIR(f.mode)))
-        return -1;
-    return open_cached(path, flags);
+    if (can && find(path, flags & O_NOFOLLOW, &f))
+        can = is_local(&f) && (S_ISREG(f.mode) || S_ISDIR(f.mode));
+    else if (can)
+        can = errno == ENOENT && is_missing(rt, path);
+    errno = EAGAIN;
+    return can ? open_cached(path, flags) : -1;
 }
 
 /* ---- opening on the pool ---- */
@@ -179,7 +236,8 @@ static opening *new_opening(const char *path, int flags, unsigned mode)
         PyErr_NoMemory();
         return NULL;
     }
-    o->work = (bine__work){.run = run_opening, .drop = drop_opening, .what = "a file to be opened"};
+    o->work = (bine__work){
+        .run = run_opening, .drop = drop_opening, .what = "a file to be opened", .brief = true};
     o->flags = flags;
     o->mode = mode;
     o->fd = -1;
@@ -296,10 +354,11 @@ static int open_by_pool(bine *rt, PyObject *name, const char *path, int flags, u
 
 int bine__open_file(bine *rt, PyObject *name, const char *path, int flags, unsigned mode)
 {
-    int fd = open_at_once(path, flags | O_CLOEXEC);
+    int fd = open_at_once(rt, path, flags | O_CLOEXEC);
+    int error = fd < 0 ? errno : 0;
 
-    if (fd < 0)
+    if (fd < 0 && error != ENOENT)
         return open_by_pool(rt, name, path, flags | O_CLOEXEC, mode);
     bine__fair(rt);
-    return fd;
+    return fd < 0 ? refuse(name, error) : fd;
 }

@@ -6,6 +6,7 @@
 
 #include "python/python.h"
 #include "service/pool.h"
+#include "stdlib/fair.h"
 #include "stdlib/standin.h"
 
 #include <errno.h>
@@ -43,7 +44,6 @@ typedef struct watch {
 } watch;
 
 static watch *watches;
-static pid_t watches_of; /* in the child of a fork they are the parent's */
 
 static void watch_children(bine__work *work)
 {
@@ -72,9 +72,6 @@ static bool is_same(const target *a, const target *b)
 
 static watch *find_watch(const target *t)
 {
-    if (watches_of != getpid())
-        watches = NULL;
-    watches_of = getpid();
     for (watch *w = watches; w != NULL; w = w->next)
         if (is_same(&w->of, t))
             return w;
@@ -101,6 +98,15 @@ static watch *watch_for(bine *rt, const target *t)
     w->next = watches;
     watches = w;
     return w;
+}
+
+/* Who waits looks again, and finds no child. */
+void bine__children_forked(bine *rt)
+{
+    for (watch *w = watches; w != NULL; w = w->next)
+        if (rt->current == &rt->host)
+            bine__wake_all(&w->waiters);
+    watches = NULL;
 }
 
 typedef struct wish {
@@ -199,13 +205,17 @@ static bool is_nothing(PyObject *result)
 static PyObject *wait_for(const bine__call *call, const target *t, int options, attempt again)
 {
     bine *rt = bine__here;
+    uint64_t turn = rt->ready.out;
 
     for (;;) {
         PyObject *result = again(call, options | WNOHANG);
         int status;
 
-        if (result == NULL || !is_nothing(result))
+        if (result == NULL || !is_nothing(result)) {
+            if (rt->ready.out == turn)
+                bine__fair(rt);
             return result;
+        }
         Py_DECREF(result);
         status = await_target(rt, t);
         if (status != BINE_OK)
@@ -298,6 +308,15 @@ static bool may_wait_for(int options)
     return (options & (WNOHANG | FOR_THREADS)) == 0;
 }
 
+/* CPython's own, which does not wait, or says what is wrong. */
+static PyObject *call_at_once(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    bine__fair(bine__here);
+    return result;
+}
+
 static PyObject *waitpid_waiting(const bine__call *call)
 {
     int pid;
@@ -306,7 +325,7 @@ static PyObject *waitpid_waiting(const bine__call *call)
 
     if (!has_arguments(call, 2) || !get_int(call, 0, "pid", &pid) || !get_int(call, 1, "options", &options) ||
         pid == INT32_MIN || !may_wait_for(options))
-        return bine__call_original(call);
+        return call_at_once(call);
     t = target_of(pid, options);
     return wait_for(call, &t, options, try_pid);
 }
@@ -317,7 +336,7 @@ static PyObject *wait3_waiting(const bine__call *call)
     target t;
 
     if (!has_arguments(call, 1) || !get_int(call, 0, "options", &options) || !may_wait_for(options))
-        return bine__call_original(call);
+        return call_at_once(call);
     t = target_of(-1, options);
     return wait_for(call, &t, options, try_any);
 }
@@ -339,7 +358,7 @@ static PyObject *waitid_waiting(const bine__call *call)
 
     if (!has_arguments(call, 3) || !get_int(call, 0, "", &type) || !get_int(call, 1, "", &id) ||
         !get_int(call, 2, "", &options) || !may_wait_for(options) || (options & asked) == 0)
-        return bine__call_original(call);
+        return call_at_once(call);
     t = (target){(idtype_t)type, (id_t)id, options & asked};
     return wait_for(call, &t, options, try_id);
 }

@@ -1,7 +1,7 @@
 /* select.select, poll and epoll: CPython's own with a time of 0, then a wait, then again. An epoll is waited
  * for by its own descriptor, and so is the one descriptor that a select or a poll may have; several by an
  * epoll instance that lives as long as the call. */
-#include "stdlib/standin.h"
+#include "stdlib/closing.h"
 
 #include "python/python.h"
 #include "service/descriptor.h"
@@ -359,16 +359,17 @@ static PyObject *epoll_poll(const bine__call *call)
 
 static PyObject *epoll_close(const bine__call *call)
 {
-    bine__descriptor_closing(bine__here, descriptor_of(call->self));
-    return bine__call_original(call);
+    int fd = descriptor_of(call->self);
+
+    return bine__let_go(call, fd, fd);
 }
 
 BINE__STANDIN(standin_select, "select", "select", "select.select", "readiness", select_select);
 BINE__STANDIN(standin_poll, "select", "poll().poll", "select.poll", "readiness of what is registered",
               poll_poll);
 BINE__STANDIN(standin_epoll, "select", "epoll.poll", "select.epoll.poll", "readiness", epoll_poll);
-BINE__STANDIN(standin_epoll_close, "select", "epoll.close", "select.epoll.close",
-              "at once: who waits for it is woken", epoll_close);
+BINE__STANDIN_EVERYWHERE(standin_epoll_close, "select", "epoll.close", "select.epoll.close",
+                         "at once: who waits for it is woken", epoll_close);
 
 bine__standin *const bine__select_standins[] = {&standin_select, &standin_poll, &standin_epoll,
                                                 &standin_epoll_close, NULL};

@@ -1,6 +1,7 @@
-/* os.sendfile() to a socket or a pipe. */
+/* os.sendfile() to a socket or a pipe; os.splice(), as CPython has it. */
 #include "stdlib/standin.h"
 
+#include "core/sigpipe.h"
 #include "python/python.h"
 #include "stdlib/fair.h"
 #include "stdlib/limit.h"
@@ -59,6 +60,7 @@ static bool may_wait(int fd, int *flags)
 
 static ssize_t try_once(task *t, int flags)
 {
+    bool held = bine__sigpipe_hold();
     ssize_t sent;
     int error;
 
@@ -66,6 +68,8 @@ static ssize_t try_once(task *t, int flags)
     sent = sendfile(t->to, t->from, t->here ? NULL : &t->offset, t->size - t->done);
     error = errno;
     fcntl(t->to, F_SETFL, flags);
+    if (held)
+        bine__sigpipe_release();
     errno = error;
     return sent;
 }
@@ -86,6 +90,8 @@ static int run(task *t, int flags)
         else if (sent < 0 && errno != EINTR)
             status = BINE_EIO;
     } while (status == BINE_OK && sent != 0 && t->done < t->size);
+    if (status != BINE_OK && t->done > 0)
+        bine__raise_thrown_soon();
     if (status == BINE_OK || t->done > 0)
         return 0;
     bine__limit_raise(bine__here, status, "");
@@ -104,7 +110,10 @@ static PyObject *os_sendfile(const bine__call *call)
     return status == 0 ? PyLong_FromSize_t(t.done) : NULL;
 }
 
-BINE__STANDIN(standin_sendfile, "posix", "sendfile", "os.sendfile", "readiness of what it writes to",
-              os_sendfile);
+BINE__STANDIN_WRITES(standin_sendfile, "posix", "sendfile", "os.sendfile", "readiness of what it writes to",
+                     os_sendfile);
 
-bine__standin *const bine__sendfile_standins[] = {&standin_sendfile, NULL};
+BINE__STANDIN_WRITES(standin_splice, "posix", "splice", "os.splice",
+                     "blocks: neither end of it can be told not to", bine__call_original);
+
+bine__standin *const bine__sendfile_standins[] = {&standin_sendfile, &standin_splice, NULL};

@@ -2,12 +2,15 @@
  * tells of them (and takes none); CPython's own then takes the one that has come. pause(): until Python has
  * seen a signal, whosever handler that was for. The host's handlers are left alone. */
 #include "python/python.h"
+#include "stdlib/fair.h"
 #include "stdlib/standin.h"
 
 #include <math.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#define GUEST_NAP_NS 20000000
 
 /* ---- sigwait(), sigwaitinfo(), sigtimedwait() ---- */
 
@@ -37,31 +40,47 @@ static int open_signalfd(PyObject *set)
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-/* Until one of `set` has come, or the time is over: None. */
-static PyObject *await_signal(const bine__call *call, PyObject *set, int64_t deadline)
+/* How long to wait at once. A signal that is for the owner thread alone shows at the descriptor in that
+ * thread alone: in guest mode, where another waits, it has to be looked for. */
+static int64_t next_wait(const bine *rt, int64_t left)
+{
+    if (rt->guest == NULL || (left >= 0 && left < GUEST_NAP_NS))
+        return left;
+    return GUEST_NAP_NS;
+}
+
+/* Until one of `set` has come, or the time is over: None. NULL: an exception is set, or *status says why. */
+static PyObject *wait_at(const bine__call *call, int fd, PyObject *set, int64_t deadline, int *status)
 {
     bine *rt = bine__here;
+
+    for (;;) {
+        int64_t left = deadline == BINE__NEVER ? -1 : deadline - bine__real_deadline(rt, 0);
+        bool over = deadline != BINE__NEVER && left <= 0;
+        PyObject *info;
+
+        *status = bine_wait_fd(fd, BINE_READABLE, next_wait(rt, over ? 0 : left));
+        if (*status < 0 && *status != BINE_ETIMEDOUT)
+            return NULL;
+        info = take_signal(call, set);
+        if (info != Py_None || over)
+            return info;
+        Py_DECREF(info); /* somebody else was faster, or the time is not over */
+    }
+}
+
+static PyObject *await_signal(const bine__call *call, PyObject *set, int64_t deadline)
+{
     int fd = open_signalfd(set);
-    PyObject *info = NULL;
-    int status = BINE_OK;
+    PyObject *info;
+    int status;
 
     if (fd < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
-    while (info == NULL && status >= 0) {
-        int64_t left = deadline == BINE__NEVER ? -1 : deadline - bine__real_deadline(rt, 0);
-
-        status = bine_wait_fd(fd, BINE_READABLE, deadline != BINE__NEVER && left < 0 ? 0 : left);
-        if (status < 0 && status != BINE_ETIMEDOUT)
-            break;
-        info = take_signal(call, set);
-        if (info == NULL)
-            break;
-        if (info == Py_None && status > 0)
-            Py_CLEAR(info); /* somebody else was faster */
-    }
+    info = wait_at(call, fd, set, deadline, &status);
     close(fd);
     if (info == NULL && !PyErr_Occurred())
-        bine__raise_status(rt, status, NULL);
+        bine__raise_status(bine__here, status, NULL);
     return info;
 }
 
@@ -74,6 +93,8 @@ static PyObject *wait_for_signal(const bine__call *call, PyObject *given, int64_
     if (info == Py_None) {
         Py_DECREF(info);
         info = await_signal(call, set, deadline);
+    } else {
+        bine__fair(bine__here);
     }
     Py_XDECREF(set);
     return info;
@@ -105,8 +126,12 @@ static PyObject *sigtimedwait_waiting(const bine__call *call)
     if (call->nargs == 2 && (PyFloat_Check(call->args[1]) || PyLong_Check(call->args[1])))
         seconds = PyFloat_AsDouble(call->args[1]);
     PyErr_Clear();
-    if (!(seconds > 0 && seconds < 9e9))
-        return bine__call_original(call);
+    if (!(seconds > 0 && seconds < 9e9)) {
+        PyObject *info = bine__call_original(call);
+
+        bine__fair(bine__here);
+        return info;
+    }
     return wait_for_signal(call, call->args[0],
                            bine__real_deadline(bine__here, (int64_t)ceil(seconds * 1e9)));
 }

@@ -4,10 +4,10 @@
 
 #include "python/python.h"
 #include "stdlib/fair.h"
-#include "stdlib/use.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 /* Up to this, what is received comes into a buffer for all first: who waits has none of his own. */
@@ -38,6 +38,14 @@ bool bine__socket_waits(const bine__look *look, int flags)
         return false;
     status = fcntl(look->fd, F_GETFL);
     return status < 0 || (status & O_NONBLOCK) == 0;
+}
+
+bool bine__socket_is_stream(int fd)
+{
+    socklen_t size = sizeof(int);
+    int type = 0;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
 /* ---- arguments ---- */
@@ -90,7 +98,7 @@ typedef struct task {
     bool counts; /* its answer is how much was */
     size_t done;
     bine__limit limit;
-    bine__use use; /* sendall(): once it has to wait */
+    bine__use *use; /* of one who sends: begun once it has to wait */
 } task;
 
 /* 0, or -1 with an exception. `out` is what the socket says when the call begins. */
@@ -108,8 +116,10 @@ static int begin(task *t, const bine__call *call, bine__look *out)
  * that waits. Else -1 with an exception. */
 static int give_up(const task *t, int status)
 {
-    if (t->counts && t->done > 0 && !PyErr_Occurred())
+    if (t->counts && t->done > 0 && !PyErr_Occurred()) {
+        bine__raise_thrown_soon();
         return 0;
+    }
     if (status != BINE_OK)
         bine__limit_raise(bine__here, status, "timed out");
     else if (!PyErr_Occurred())
@@ -154,10 +164,49 @@ static int receive(task *t)
 
 /* ---- recv ---- */
 
-/* The kernel goes on until all is there, if the socket is one that waits. */
+/* Between two looks whether there is more, which is ready already. */
+#define PEEK_PAUSE_NS 5000000
+
+/* The kernel goes on until all is there, if the socket is a stream that waits. */
 static bool wants_all(int flags, const bine__look *look)
 {
-    return (flags & MSG_WAITALL) != 0 && (flags & MSG_DONTWAIT) == 0 && look->timeout_ns < 0;
+    return (flags & MSG_WAITALL) != 0 && (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)) == 0 &&
+           look->timeout_ns < 0 && bine__socket_is_stream(look->fd);
+}
+
+/* No more will come. */
+static bool has_ended(const task *t)
+{
+    struct pollfd ask = {.events = POLLRDHUP};
+    bine__look look;
+
+    if (bine__socket_look(t->type, t->socket, &look) != 0)
+        PyErr_Clear();
+    ask.fd = look.fd;
+    return look.fd < 0 || (poll(&ask, 1, 0) > 0 && (ask.revents & ~POLLIN) != 0);
+}
+
+/* All, without taking it: each look begins anew. 0, or -1 with an exception. */
+static int peek_all(task *t)
+{
+    int status = BINE_OK;
+    bool last;
+
+    t->all = false;
+    do {
+        last = has_ended(t);
+        t->done = 0;
+        if (receive(t) != 0)
+            return -1;
+        if (!last && t->done > 0 && t->done < t->size)
+            status = bine_sleep_real(PEEK_PAUSE_NS);
+    } while (!last && status == BINE_OK && t->done > 0 && t->done < t->size);
+    return status == BINE_OK ? 0 : give_up(t, status);
+}
+
+static int receive_as_asked(task *t)
+{
+    return t->all && (t->flags & MSG_PEEK) != 0 ? peek_all(t) : receive(t);
 }
 
 static PyObject *receive_at_once(task *t)
@@ -177,7 +226,7 @@ static PyObject *receive_bytes(task *t)
     if (bytes == NULL)
         return NULL;
     t->bytes = PyBytes_AS_STRING(bytes);
-    if (receive(t) != 0)
+    if (receive_as_asked(t) != 0)
         Py_CLEAR(bytes);
     else
         _PyBytes_Resize(&bytes, (Py_ssize_t)t->done);
@@ -210,7 +259,7 @@ static PyObject *receive_into(task *t, Py_buffer *buffer)
     int status;
 
     t->bytes = buffer->buf;
-    status = receive(t);
+    status = receive_as_asked(t);
     PyBuffer_Release(buffer);
     bine__fair(bine__here);
     return status == 0 ? PyLong_FromSize_t(t->done) : NULL;
@@ -244,9 +293,9 @@ static PyObject *socket_recv_into(const bine__call *call)
 
 /* ---- send ---- */
 
-static bine__purpose sending(const task *t)
+bine__purpose bine__socket_sending(PyObject *socket)
 {
-    return (bine__purpose){.thing = t->socket};
+    return (bine__purpose){.thing = socket};
 }
 
 /* 0, or -1 with an exception. */
@@ -263,23 +312,44 @@ static int push(task *t)
         t->done += sent > 0 ? (size_t)sent : 0;
         if (sent >= 0 && (!t->all || t->done == t->size))
             return 0;
-        if (t->use.user == NULL)
-            bine__use_begin(bine__here, &t->use, sending(t));
+        if (t->use->user == NULL)
+            bine__use_begin(bine__here, t->use, bine__socket_sending(t->socket));
     } while (sent >= 0 || waits(t, look.fd, BINE_WRITABLE, &status));
     return give_up(t, status);
+}
+
+int bine__socket_send_rest(PyTypeObject *type, PyObject *socket, char *bytes, size_t size, size_t *done,
+                           int flags, bine__use *use)
+{
+    task t = {.type = type,
+              .socket = socket,
+              .bytes = bytes,
+              .size = size,
+              .done = *done,
+              .flags = flags,
+              .all = true,
+              .counts = true,
+              .limit.ns = -1,
+              .use = use};
+    int status = push(&t);
+
+    *done = t.done;
+    return status;
 }
 
 /* The bytes of one call follow each other, whoever else sends meanwhile. */
 static int push_in_turn(task *t)
 {
-    int status = bine__use_wait(bine__here, sending(t), &t->limit);
+    int status = bine__use_wait(bine__here, bine__socket_sending(t->socket), &t->limit);
+    bine__use use = {0};
 
     if (status != BINE_OK) {
         bine__limit_raise(bine__here, status, "timed out");
         return -1;
     }
+    t->use = &use;
     status = push(t);
-    bine__use_end(&t->use);
+    bine__use_end(&use);
     bine__fair(bine__here);
     return status;
 }
@@ -331,9 +401,9 @@ static PyObject *socket_sendall(const bine__call *call)
 BINE__STANDIN(standin_recv, "_socket", "socket.recv", "socket.socket.recv", "readiness", socket_recv);
 BINE__STANDIN(standin_recv_into, "_socket", "socket.recv_into", "socket.socket.recv_into", "readiness",
               socket_recv_into);
-BINE__STANDIN(standin_send, "_socket", "socket.send", "socket.socket.send", "readiness", socket_send);
-BINE__STANDIN(standin_sendall, "_socket", "socket.sendall", "socket.socket.sendall", "readiness",
-              socket_sendall);
+BINE__STANDIN_WRITES(standin_send, "_socket", "socket.send", "socket.socket.send", "readiness", socket_send);
+BINE__STANDIN_WRITES(standin_sendall, "_socket", "socket.sendall", "socket.socket.sendall", "readiness",
+                     socket_sendall);
 
 PyTypeObject *bine__socket_class(void)
 {

@@ -5,6 +5,7 @@
 #include "stdlib/layout.h"
 #include "stdlib/limit.h"
 #include "stdlib/standin.h"
+#include "stdlib/use.h"
 
 /* What a socket says of itself now. */
 typedef struct bine__look {
@@ -43,6 +44,18 @@ bool bine__socket_waits(const bine__look *look, int flags);
  * is an errno of connect_ex(). `look` is what the socket says now. */
 PyObject *bine__socket_try(const bine__call *call, const bine__look *look, PyObject *const *args,
                            Py_ssize_t nargs);
+
+/* Whether its bytes follow each other: a call may move a part of them. */
+bool bine__socket_is_stream(int fd);
+
+/* What a stream is used for by one who sends: the bytes of one call follow each other, whoever else sends. */
+bine__purpose bine__socket_sending(PyObject *socket);
+
+/* Goes on with a send() on a socket that blocks: of `size` bytes, `*done` are sent, and some more when it
+ * comes back. 0, or -1 with an exception. What cuts it short is raised by the next call that waits. `use`,
+ * which may have begun, stays for the caller to end. */
+int bine__socket_send_rest(PyTypeObject *type, PyObject *socket, char *bytes, size_t size, size_t *done,
+                           int flags, bine__use *use);
 
 /* An address without a host's name: that is looked up by socket.getaddrinfo(), which suspends. The same, or
  * another (new); NULL with an exception. */

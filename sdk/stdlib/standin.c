@@ -1,9 +1,11 @@
 #include "stdlib/standin.h"
 
+#include "core/sigpipe.h"
 #include "python/library.h"
 #include "python/python.h"
 #include "stdlib/fileio.h"
 #include "stdlib/filesystem.h"
+#include "stdlib/ssl.h"
 
 #include <string.h>
 
@@ -14,7 +16,7 @@ static bool takes_tuple(const bine__standin *s)
     return (s->original->ml_flags & METH_VARARGS) != 0;
 }
 
-PyObject *bine__call_original(const bine__call *call)
+static PyObject *call_as_defined(const bine__call *call)
 {
     const bine__standin *s = call->standin;
     PyCFunction function = s->original->ml_meth;
@@ -36,6 +38,16 @@ PyObject *bine__call_original(const bine__call *call)
     default: /* METH_O */
         return function(call->self, call->args[0]);
     }
+}
+
+PyObject *bine__call_original(const bine__call *call)
+{
+    bool held = call->standin->writes && bine__sigpipe_hold();
+    PyObject *result = call_as_defined(call);
+
+    if (held)
+        bine__sigpipe_release();
+    return result;
 }
 
 static PyObject *call_with_tuple(const bine__call *call, PyObject *const *args, Py_ssize_t nargs)
@@ -174,11 +186,11 @@ static void take_away(bine__standin *s)
 /* ---- all of them ---- */
 
 static bine__standin *const *const lists[] = {
-    bine__buffered_standins,   bine__connect_standins, bine__fileio_standins,      bine__filelock_standins,
-    bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,      bine__process_standins,
-    bine__rare_standins,       bine__resolve_standins, bine__select_standins,      bine__semaphore_standins,
-    bine__sendfile_standins,   bine__signal_standins,  bine__socket_rare_standins, bine__socket_standins,
-    bine__ssl_standins,        bine__time_standins,
+    bine__buffered_standins,  bine__connect_standins,    bine__fileio_standins,  bine__filelock_standins,
+    bine__change_standins,    bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
+    bine__process_standins,   bine__rare_standins,       bine__resolve_standins, bine__select_standins,
+    bine__semaphore_standins, bine__sendfile_standins,   bine__signal_standins,  bine__socket_rare_standins,
+    bine__socket_standins,    bine__ssl_standins,        bine__time_standins,
 };
 
 static void fill_from(bine__standin *const *list, PyObject *module, const char *name)
@@ -273,6 +285,7 @@ int bine__standins_open(bine *rt)
 void bine__standins_close(void)
 {
     bine__fileio_close();
+    bine__ssl_close();
     while (in_place != NULL) {
         bine__standin *s = in_place;
 

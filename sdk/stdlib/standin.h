@@ -38,6 +38,7 @@ struct bine__standin {
     /* On a micro-thread that may wait. New, or NULL with an exception. */
     PyObject *(*call)(const bine__call *call);
     bool everywhere; /* call() has the calls of all threads, and sees to that itself */
+    bool writes;     /* CPython's own may cause a SIGPIPE, on whatever thread */
 
     /* The entry of each convention. See BINE__STANDIN. */
     PyCFunction varargs, varargs_keywords, fastcall, fastcall_keywords, method, noargs, onearg;
@@ -105,11 +106,13 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
 
 /* BINE__STANDIN(id, module, path, public, how, call): defines the static variable `id`, and its entries. */
 #define BINE__STANDIN(id, module, path, public, how, call) \
-    BINE__STANDIN_OF(id, module, path, public, how, call, false)
+    BINE__STANDIN_OF(id, module, path, public, how, call, false, false)
 #define BINE__STANDIN_EVERYWHERE(id, module, path, public, how, call) \
-    BINE__STANDIN_OF(id, module, path, public, how, call, true)
+    BINE__STANDIN_OF(id, module, path, public, how, call, true, false)
+#define BINE__STANDIN_WRITES(id, module, path, public, how, call) \
+    BINE__STANDIN_OF(id, module, path, public, how, call, false, true)
 
-#define BINE__STANDIN_OF(id, module_, path_, public_, how_, call_, everywhere_)                           \
+#define BINE__STANDIN_OF(id, module_, path_, public_, how_, call_, everywhere_, writes_)                  \
     static bine__standin id;                                                                              \
     static PyObject *id##_v(PyObject *self, PyObject *args)                                               \
     {                                                                                                     \
@@ -148,6 +151,7 @@ static inline PyObject *bine__enter_fastcall(bine__standin *s, PyObject *self, P
         .how = (how_),                                                                                    \
         .call = (call_),                                                                                  \
         .everywhere = (everywhere_),                                                                      \
+        .writes = (writes_),                                                                              \
         .varargs = id##_v,                                                                                \
         .varargs_keywords = BINE__ENTRY(id##_vk),                                                         \
         .fastcall = BINE__ENTRY(id##_f),                                                                  \
@@ -175,6 +179,7 @@ extern bine__standin *const bine__fileio_standins[];
 extern bine__standin *const bine__buffered_standins[];
 extern bine__standin *const bine__filelock_standins[];
 extern bine__standin *const bine__filesystem_standins[];
+extern bine__standin *const bine__change_standins[];
 extern bine__standin *const bine__input_standins[];
 
 #endif

@@ -1,5 +1,6 @@
 #include "stdlib/transfer.h"
 
+#include "core/sigpipe.h"
 #include "python/python.h"
 #include "service/pool.h"
 #include "stdlib/fair.h"
@@ -8,8 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +16,9 @@
 
 /* More than this is not copied while the loop waits: some 20 us. */
 #define AT_ONCE ((size_t)256 * 1024)
+
+/* So much is mostly moved in less time than it takes to wake a thread for it. */
+#define BRIEF ((size_t)16 * 1024)
 
 /* What a terminal or a FIFO takes at least when it is writable. */
 #define CHUNK ((size_t)4096)
@@ -74,41 +76,14 @@ static ssize_t call_kernel(const bine__transfer *t, const struct iovec *parts, i
                      : preadv2(t->fd, parts, count, offset, flags);
 }
 
-/* A host that has left SIGPIPE as it was would end by it. */
-static bool ends_by_sigpipe(void)
-{
-    struct sigaction now;
-
-    return sigaction(SIGPIPE, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
-           now.sa_handler == SIG_DFL;
-}
-
-/* Keeps SIGPIPE from this thread, and takes the one that this call has caused. */
-static ssize_t call_without_sigpipe(const bine__transfer *t, const struct iovec *parts, int count, int flags)
-{
-    const struct timespec none = {0};
-    sigset_t pipe, before, pending;
-    ssize_t moved;
-    int error;
-
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    moved = call_kernel(t, parts, count, flags);
-    error = errno;
-    if (moved < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
-        (void)sigtimedwait(&pipe, NULL, &none);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return moved;
-}
-
 static ssize_t call_parts(const bine__transfer *t, const struct iovec *parts, int count, int flags)
 {
-    if (t->writes && t->kind != BINE__FILE && ends_by_sigpipe())
-        return call_without_sigpipe(t, parts, count, flags);
-    return call_kernel(t, parts, count, flags);
+    bool held = t->writes && t->kind != BINE__FILE && bine__sigpipe_hold();
+    ssize_t moved = call_kernel(t, parts, count, flags);
+
+    if (held)
+        bine__sigpipe_release();
+    return moved;
 }
 
 static size_t left(const bine__transfer *t)
@@ -171,6 +146,7 @@ static bine__moved give_up(bine *rt, bine__transfer *t, int status)
 {
     t->over = true;
     if (t->done > 0) {
+        PyErr_Clear();
         bine__raise_thrown_soon();
         return BINE__MOVED;
     }
@@ -252,7 +228,9 @@ static void run_deed(bine__work *work)
 /* The work is on this stack: it is waited for to its end, so that no byte is read for nobody. */
 static bine__moved by_pool(bine *rt, bine__transfer *t, size_t most)
 {
-    deed d = {.work = {.run = run_deed, .what = t->writes ? "a write to a file" : "a read of a file"},
+    deed d = {.work = {.run = run_deed,
+                       .what = t->writes ? "a write to a file" : "a read of a file",
+                       .brief = t->kind == BINE__FILE && left(t) <= BRIEF},
               .t = t,
               .most = most,
               .looks = t->mount != 0 && bine__mount_behind(t->mount) == BINE__NOT_KNOWN};

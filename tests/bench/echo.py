@@ -1,5 +1,5 @@
-"""Measures echo servers in turns: Bine, a micro-thread a connection, and its peers, with one client in C. Used by
-bench.py."""
+"""Measures echo servers in turns: Bine, a micro-thread a connection, its peers, and one in C, whose time is the
+kernel's, which nobody can go below; with one client in C. Used by bench.py."""
 import json
 import os
 import statistics
@@ -59,12 +59,14 @@ def measure(client, servers, rounds=ROUNDS):
     return {key: {what: statistics.median(run[what] for run in all) for what in all[0]} for key, all in runs.items()}
 
 
-def servers_of(bine, python):
+def servers_of(bine, folder):
+    python = folder / "plain_python"
     return {
         "Bine": (bine, HERE / "echo_bine.py"),
         "gevent": (python, HERE / "echo_gevent.py"),
         "uvloop": (python, HERE / "echo_streams.py", "uvloop"),
         "asyncio": (python, HERE / "echo_streams.py"),
+        "C": (folder / "echo_server",),
     }
 
 
@@ -88,9 +90,9 @@ def ratios(figures, peer, what="rate"):
 if __name__ == "__main__":
     import sys
     bine, folder = sys.argv[1], Path(sys.argv[2])
-    measured = measure(folder / "echo_client", servers_of(bine, folder / "plain_python"),
+    measured = measure(folder / "echo_client", servers_of(bine, folder),
                        int(sys.argv[3]) if len(sys.argv) > 3 else ROUNDS)
     print_table(measured)
-    for peer in ("gevent", "uvloop", "asyncio"):
+    for peer in ("gevent", "uvloop", "asyncio", "C"):
         for what in ("rate", "cpu"):
             print(peer, what, {n: round(r, 2) for n, r in ratios(measured, peer, what).items()})

@@ -1,6 +1,9 @@
 """Descriptors that are closed, or stand for another file, while somebody waits for them: whoever waits is told, and the
 host is not harmed."""
+import errno
+import io
 import os
+import socket
 import threading
 
 import bine
@@ -92,6 +95,44 @@ def ask_another_thread(times):
         asked.put(i)
         assert answered.get() == i
     thread.join()
+
+
+def opened():
+    """The number and what it stands for, of each from 3 on."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and os.path.islink(f"/proc/self/fd/{name}"):  # that of listdir() is closed by now
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+def refused(call, *args):
+    try:
+        call(*args)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
+def test_the_runtimes_own_are_not_for_scripts_to_close():
+    own = {fd: target for fd, target in opened().items() if refused(os.close, fd)}
+    assert any("eventpoll" in target for target in own.values()), own
+    file = os.open("/proc/self/exe", os.O_RDONLY)
+
+    def check():
+        for fd in own:
+            assert refused(os.close, fd)
+            assert refused(os.dup2, file, fd)
+            assert refused(io.FileIO(fd).close)
+            assert refused(socket.close, fd)
+    check()
+    thread = threading.Thread(target=check)
+    thread.start()
+    thread.join()
+    os.closerange(3, 1 << 30)
+    os.closerange(-5, -1)
+    os.closerange(5, 5)
+    assert opened() == own
 
 
 def test_other_threads_are_heard_after_all_were_closed():

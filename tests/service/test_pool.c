@@ -3,6 +3,8 @@
 
 #include "fixture.h"
 
+#include <bine/python.h>
+
 #include "service/pool.h"
 
 #include <dirent.h>
@@ -23,6 +25,7 @@ typedef struct errand {
     int64_t limit_ns; /* of real time; 0: none */
     sem_t *gate;      /* the work waits for it; NULL: it is done at once */
     int status;       /* what bine__offload() said; 1: nothing yet */
+    bool raised;      /* with an OSError */
     atomic_int runs;
     int dropped;
     int place; /* in the order of beginning, from 1 */
@@ -60,6 +63,8 @@ static int go(bine *rt, void *user, bine_value **out)
     (void)out;
     e->status = bine__offload(rt, e->lane, &e->work,
                               e->limit_ns > 0 ? bine__real_deadline(rt, e->limit_ns) : BINE__NEVER);
+    e->raised = PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_OSError);
+    PyErr_Clear();
     return BINE_OK;
 }
 
@@ -455,6 +460,63 @@ TEST(the_child_of_a_fork_has_threads_of_its_own_and_nothing_else)
     close_runtime(rt);
 }
 
+static pid_t fork_on_host(bine *rt)
+{
+    pid_t pid;
+
+    CHECK_OK(bine_python_enter(rt));
+    CHECK_EQ(PyRun_SimpleString("import os; pid = os.fork()"), 0);
+    pid = (pid_t)script_int("pid");
+    bine_python_leave(rt);
+    return pid;
+}
+
+/* In the child: all is told that it waits in vain, and there are threads again. Never returns. */
+static void be_the_child(bine *rt, const errand *all, int count)
+{
+    errand e = {.lane = BINE__FILES};
+
+    run_to_end(rt);
+    for (int i = 0; i < count; i++) {
+        CHECK_EQ(all[i].status, BINE_EIO);
+        CHECK(all[i].raised);
+        CHECK_EQ(all[i].dropped, all[i].work.drop != NULL);
+    }
+    CHECK(!bine__pool_awaited(rt));
+    send(rt, &e);
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    _exit(0);
+}
+
+TEST(when_the_host_forks_those_that_wait_are_told_in_the_child)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand all[2 * FILES];
+    int status;
+    pid_t pid;
+
+    send_all(rt, all, 2 * FILES, BINE__FILES, &gate);
+    for (int i = 0; i < 2 * FILES; i += 2)
+        all[i].work.drop = drop;
+    await_starts(FILES);
+    bine_micro_cancel(all[1].micro); /* and one is told so only when it is done */
+    settle(rt);
+    pid = fork_on_host(rt);
+    if (pid == 0)
+        be_the_child(rt, all, 2 * FILES);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    open_gate(&gate, 2 * FILES);
+    run_to_end(rt);
+    for (int i = 0; i < 2 * FILES; i++)
+        CHECK_EQ(all[i].status, BINE_OK);
+    release_all(all, 2 * FILES);
+    close_runtime(rt);
+}
+
 static int count_threads(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -515,12 +577,67 @@ TEST(many_at_once_have_all_their_work_done)
     static errand all[50];
 
     for (int i = 0; i < 50; i++) {
-        all[i] = (errand){.lane = (bine__lane)(i % BINE__LANES), .work.run = run};
+        all[i] = (errand){.lane = (bine__lane)(i % BINE__LANES), .work = {.run = run, .brief = i % 8 < 5}};
         CHECK_OK(bine_spawn(NULL, go_often, &all[i], NULL, NULL));
     }
     run_to_end(rt);
     for (int i = 0; i < 50; i++)
         CHECK_EQ(all[i].runs, 200);
+    close_runtime(rt);
+}
+
+/* ---- brief ones ---- */
+
+/* Many that are done at once, so that a thread looks out for the next; and one that is not. */
+static int go_often_then_wait(bine *rt, void *user, bine_value **out)
+{
+    errand *e = user;
+    errand quick = {.lane = e->lane, .work = {.run = run, .brief = true}};
+
+    go_often(rt, &quick, out);
+    CHECK_EQ(quick.runs, 200);
+    e->status = 1;
+    return go(rt, e, out);
+}
+
+TEST(one_that_was_to_be_brief_and_is_not_holds_nobody_up)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .gate = &gate, .work = {.run = run, .brief = true}, .status = 1};
+    int starts = 0;
+
+    CHECK_OK(bine_spawn(NULL, go_often_then_wait, &e, NULL, &e.micro));
+    while (starts <= 200) {
+        bine_run(rt, BINE_RUN_NOWAIT);
+        starts += sem_trywait(&started) == 0;
+    }
+    CHECK_OK(bine_run_string(rt, "seen = 1", "<test>", NULL));
+    settle(rt);
+    CHECK_EQ(script_int("seen"), 1);
+    CHECK_EQ(e.status, 1);
+    open_gate(&gate, 1);
+    run_to_end(rt);
+    CHECK_EQ(e.status, BINE_OK);
+    CHECK_EQ(e.runs, 1);
+    bine_micro_release(e.micro);
+    close_runtime(rt);
+}
+
+TEST(the_child_of_a_fork_right_behind_a_brief_one_has_threads_too)
+{
+    sem_t gate;
+    bine *rt = open_pool(&gate);
+    errand e = {.lane = BINE__FILES, .work = {.run = run, .brief = true}};
+    int status = -1;
+
+    CHECK_OK(bine_spawn(NULL, go_often, &e, NULL, NULL));
+    run_to_end(rt);
+    CHECK_OK(bine_spawn(NULL, fork_and_work, &status, NULL, NULL));
+    while (status == -1)
+        bine_run(rt, BINE_RUN_ONCE); /* in the child, to its end */
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
     close_runtime(rt);
 }
 

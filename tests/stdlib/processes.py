@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 import bine
+import host
 
 SH = "/bin/sh"
 
@@ -259,6 +261,49 @@ def test_what_has_ended_needs_no_wait():
     while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         bine.pause()
     assert child.wait(timeout=3600) == 0
+
+
+def test_what_never_has_to_wait_gives_the_others_turns():
+    living, dead = Child(), Child()
+    dead.release()
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+
+    def none():
+        try:
+            os.wait3(7 << 20)
+        except OSError:
+            pass
+    for call in (lambda: os.waitpid(living.pid, os.WNOHANG),
+                 lambda: os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT), none):
+        turns = []
+        other = bine.spawn(lambda: [turns.append(bine.pause()) for _ in range(3)])
+        for _ in range(64 * 4):
+            call()
+        assert len(turns) == 3
+        other.join()
+    living.release()
+    os.waitpid(living.pid, 0)
+    os.waitpid(dead.pid, 0)
+
+
+def test_a_preexec_fn_may_use_files_and_threads():
+    def prepare():
+        with open(path, "a") as file:
+            print(len(os.listdir("/")), len(bine.all()), file=file, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file")
+        others = [bine.spawn(os.listdir, "/") for _ in range(8)]
+        others.append(bine.spawn(bine.sleep, 0.001))
+        bine.pause()
+        subprocess.run([SH, "-c", "exit 0"], preexec_fn=prepare, check=True)
+        others.append(bine.spawn(bine.sleep, 1))
+        host.on_host(lambda: subprocess.run([SH, "-c", "exit 0"], preexec_fn=prepare, check=True).returncode)
+        with open(path) as file:
+            files, alone, again, all_of_them = map(int, file.read().split())
+    assert files == again == len(os.listdir("/"))
+    assert alone == 1 and all_of_them >= 2
+    for other in others:
+        other.join()
 
 
 def test_popen_waits_as_it_looks():

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import io
 import os
+import pathlib
 import resource
 import sys
 import tempfile
@@ -100,6 +101,22 @@ def test_a_slow_write_holds_nobody_up():
     assert meets_a_slow_disk(["write"], write) in (1000, None)
 
 
+def test_a_line_flushed_to_a_slow_disk_holds_nobody_up_after_many_to_a_fast_one():
+    def write(path):
+        with folder() as where, open(os.path.join(where, "fast"), "w") as fast, open(path, "r+") as slow:
+            for _ in range(300):
+                print("line", file=fast, flush=True)
+            print("line", file=slow, flush=True)
+        return True
+    assert meets_a_slow_disk(["write"], write) in (True, None)
+
+
+def test_a_slow_search_for_what_is_not_there_holds_nobody_up():
+    def lookup(path):
+        return os.path.exists(path + "2")
+    assert meets_a_slow_disk(["lookup"], lookup) in (False, None)
+
+
 def test_a_slow_fsync_holds_nobody_up():
     def sync(path):
         with open(path, "r+b", 0) as file:
@@ -135,9 +152,11 @@ def test_a_cancelled_open_leaves_no_descriptor():
         except bine.Cancelled:
             pass
         disk.answer()
+        os.stat(disk.path)  # is answered after that
         while any(is_data(disk, fd) for fd in os.listdir("/proc/self/fd")):
             bine.pause()
-        assert len(os.listdir("/proc/self/fd")) == len(before)
+        while len(os.listdir("/proc/self/fd")) != len(before):  # it was opened this very moment
+            bine.pause()
 
 
 # ---- what is read and written ----
@@ -347,6 +366,105 @@ def test_a_bool_for_a_descriptor_is_warned_of_where_it_stands():
                 call()
     ours = [warning.filename for warning in caught]
     assert ours == [__file__] * (4 if sys.version_info >= (3, 13) else 0), ours
+
+
+def outcome(call, *args, **kwargs):
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        return type(error), error.args, getattr(error, "filename", None), getattr(error, "filename2", None)
+
+
+def on_os_thread(call):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(call()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def test_names_come_go_and_move_as_on_os_threads():
+    events = []
+
+    def heard(event, args):
+        if event in ("os.remove", "os.rmdir", "os.mkdir", "os.rename"):
+            events.append((event, args))
+
+    def change(where, top):
+        events.clear()
+        a, b, file = os.path.join(where, "a"), os.path.join(where, "b").encode(), os.path.join(where, "file")
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY))
+        results = [outcome(os.mkdir, a), outcome(os.mkdir, a), outcome(os.mkdir, b, 0o700), os.stat(b).st_mode,
+                   outcome(os.mkdir, "c", dir_fd=top), outcome(os.mkdir, path=a), outcome(os.mkdir, a, "x"),
+                   outcome(os.mkdir, "c", mode=0o700, dir_fd=top), outcome(os.mkdir, "a\0b"), outcome(os.mkdir, 3),
+                   outcome(os.rename, a, b), outcome(os.rename, a, b), outcome(os.replace, b, file),
+                   outcome(os.rename, b, "d", dst_dir_fd=top), outcome(os.rename, a), outcome(os.rename, 1, 2),
+                   outcome(os.unlink, "c", dir_fd=top), outcome(os.rmdir, "c", dir_fd=top),
+                   outcome(os.rmdir, "c", dir_fd=top), outcome(os.rmdir, "d", dir_fd=None),
+                   outcome(os.rmdir, "d", dir_fd=top), outcome(os.rmdir, file), outcome(os.unlink, where),
+                   outcome(os.unlink, pathlib.Path(file)), outcome(os.unlink, pathlib.Path(file)),
+                   outcome(os.remove, file), outcome(os.unlink, ""), outcome(os.unlink), outcome(os.unlink, file, 1)]
+        return results, list(events), os.listdir(where)
+    sys.addaudithook(heard)
+    with folder() as where:
+        top = os.open(where, os.O_RDONLY)
+        ours = change(where, top)
+        theirs = on_os_thread(lambda: change(where, top))
+        os.close(top)
+        for one, other in zip(ours, theirs):
+            assert one == other, (one, other)
+        assert ours[2] == [] and len(ours[1]) > 10
+
+
+def test_a_hook_that_refuses_is_heard():
+    def refuse(event, args):
+        if refused and event in ("os.remove", "os.mkdir", "os.rename"):
+            raise ZeroDivisionError(event)
+    refused = False
+    sys.addaudithook(refuse)
+    with folder() as where:
+        refused = True
+        for call, args in ((os.mkdir, ("a",)), (os.unlink, ("a",)), (os.rename, ("a", "b"))):
+            assert outcome(call, *[os.path.join(where, arg) for arg in args])[0] is ZeroDivisionError
+        refused = False
+        assert os.listdir(where) == []
+
+
+def test_what_is_not_there_is_missed_as_ever():
+    with folder() as where:
+        for name in "none", "none/", "none/none", "none/../none", "dangling", "dangling/none":
+            path = os.path.join(where, name)
+            if name == "dangling":
+                os.symlink("nowhere", path)
+            for _ in range(3):  # not known; known
+                assert not os.path.exists(path)
+                assert errno_of(os.stat, path) == errno_of(open, path) == errno_of(os.listdir, path) == errno.ENOENT
+            try:
+                open(path)
+            except FileNotFoundError as error:
+                assert error.filename == path
+        with open(os.path.join(where, "none"), "w"):
+            assert os.path.exists(os.path.join(where, "none"))
+        os.symlink("none", os.path.join(where, "link"))
+        assert os.path.exists(os.path.join(where, "link"))
+        before = os.getcwd()
+        os.chdir(where)
+        try:
+            assert errno_of(os.stat, "nothing") == errno.ENOENT and errno_of(os.stat, "") == errno.ENOENT
+            os.rmdir(tempfile.mkdtemp(dir="."))
+        finally:
+            os.chdir(before)
+
+
+def test_what_never_has_to_wait_gives_the_others_turns():
+    with file_with(b"text") as path:
+        for call in (lambda: os.stat(path)), (lambda: os.path.exists(path + "2")), (lambda: open(path).close()):
+            turns = []
+            other = bine.spawn(lambda: [turns.append(bine.pause()) for _ in range(3)])
+            for _ in range(64 * 4):
+                call()
+            assert len(turns) == 3, call
+            other.join()
 
 
 def test_what_os_can_do_is_known_as_ever():

@@ -141,14 +141,88 @@ def test_waitall_waits_for_all():
         assert buffer == b"words"
 
 
-def test_waitall_that_is_cancelled_tells_what_has_come():
-    with pair() as (a, b):
-        micro = bine.spawn(lambda: a.recv(5, socket.MSG_WAITALL))
+def in_pieces(b, data=b"words", last=None):
+    for byte in data:
+        b.send(bytes([byte]))
+        bine.pause()
+    if last is not None:
+        last()
+
+
+def test_each_way_to_receive_takes_waitall():
+    ways = (lambda s, flags: s.recv(5, flags), into(lambda s, b: s.recv_into(b, 5, socket.MSG_WAITALL)),
+            lambda s, flags: s.recvfrom(5, flags)[0], lambda s, flags: s.recvmsg(5, 0, flags)[0],
+            lambda s, flags: s.recvmsg(5, 100, flags)[0])
+    for make in (pair, tcp_pair):
+        with make() as (a, b):
+            for way in ways:
+                bine.spawn(in_pieces, b)
+                got = way(a, socket.MSG_WAITALL) if way is not ways[1] else way(a)
+                assert got == b"words", got
+            bine.spawn(in_pieces, b, b"wor", b.close)
+            assert a.recvmsg(5, 0, socket.MSG_WAITALL)[0] == b"wor"
+            assert a.recvfrom(5, socket.MSG_WAITALL)[0] == EMPTY
+
+
+def test_waitall_and_peek_take_nothing():
+    for make in (pair, tcp_pair):
+        with make() as (a, b):
+            bine.spawn(in_pieces, b)
+            assert a.recv(5, socket.MSG_WAITALL | socket.MSG_PEEK) == b"words"
+            assert a.recv(5) == b"words"
+            bine.spawn(in_pieces, b, b"wor", b.close)
+            assert a.recv(5, socket.MSG_WAITALL | socket.MSG_PEEK) == b"wor"
+            assert a.recv(5) == b"wor"
+
+
+def test_waitall_means_nothing_to_datagrams():
+    with pair(socket.SOCK_DGRAM) as (a, b):
+        for word in (b"one", b"two"):
+            b.send(word)
+        assert a.recv(10, socket.MSG_WAITALL) == b"one"
+        assert a.recvfrom(10, socket.MSG_WAITALL)[0] == b"two"
+
+
+def test_waitall_stops_where_descriptors_come():
+    with pair() as (a, b), tempfile.TemporaryFile() as file:
+        passed = array.array("i", [file.fileno()])
         b.send(b"ab")
-        for _ in range(5):
-            bine.pause()
-        micro.cancel()
-        assert micro.join() == b"ab"
+        bine.spawn(lambda: b.sendmsg([b"cd"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)]) and b.send(b"ef"))
+        data, ancillary, _, _ = a.recvmsg(6, 100, socket.MSG_WAITALL)
+        assert data == b"abcd" and len(ancillary) == 1, (data, ancillary)
+        os.close(array.array("i", ancillary[0][2])[0])
+        assert a.recv(10) == b"ef"
+
+
+def test_waitall_that_is_cancelled_tells_what_has_come():
+    for way in (lambda s: s.recv(5, socket.MSG_WAITALL), lambda s: s.recvmsg(5, 0, socket.MSG_WAITALL)[0]):
+        with pair() as (a, b):
+            micro = bine.spawn(way, a)
+            b.send(b"ab")
+            for _ in range(5):
+                bine.pause()
+            micro.cancel()
+            assert micro.join() == b"ab"
+
+
+def test_waitall_that_a_signal_handler_ends_tells_what_has_come_and_raises():
+    def handler(*args):
+        raise ZeroDivisionError
+
+    def receive():
+        try:
+            got.append(way(a))
+            bine.sleep(0)  # at the latest
+        except ZeroDivisionError:
+            got.append("raised")
+    for way in (lambda s: s.recv(5, socket.MSG_WAITALL), lambda s: s.recvmsg(5, 0, socket.MSG_WAITALL)[0]):
+        got = []
+        with on_alarm(handler), pair() as (a, b):
+            b.send(b"ab")
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            receive()
+            assert got[-1] == "raised" and got[:-1] in ([], [b"ab"]), got
+            assert b.send(b"c") == 1 and a.recv(5) == b"c"
 
 
 def test_a_buffer_that_is_received_into_cannot_be_resized():
@@ -212,6 +286,47 @@ def test_send_on_a_socket_that_blocks_sends_all():
         assert micro.join() == len(BIG)
 
 
+def test_sendmsg_and_sendto_on_a_socket_that_blocks_send_all():
+    parts = [BIG[:10], memoryview(BIG)[10:3_000_000], bytearray(BIG[3_000_000:])]
+    numbers = array.array("i", range(1_000_000))
+    for make in (pair, tcp_pair):
+        with make() as (a, b):
+            micro = bine.spawn(a.sendmsg, parts)
+            assert read_all(b, len(BIG)) == BIG
+            assert micro.join() == len(BIG)
+            micro = bine.spawn(a.sendmsg, (numbers,))
+            assert read_all(b, 4_000_000) == numbers.tobytes()
+            assert micro.join() == 4_000_000
+    with tcp_pair() as (a, b):
+        micro = bine.spawn(a.sendto, BIG, b.getsockname())
+        assert read_all(b, len(BIG)) == BIG
+        assert micro.join() == len(BIG)
+
+
+def test_descriptors_go_with_the_first_of_many_bytes():
+    with pair() as (a, b), tempfile.TemporaryFile() as file:
+        passed = array.array("i", [file.fileno()])
+        micro = bine.spawn(a.sendmsg, [BIG], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
+        data, ancillary, _, _ = b.recvmsg(100_000, 1000)
+        assert len(ancillary) == 1
+        os.close(array.array("i", ancillary[0][2])[0])
+        assert data + read_all(b, len(BIG) - len(data)) == BIG
+        assert micro.join() == len(BIG)
+
+
+def test_a_cancelled_sendmsg_says_how_much_it_sent():
+    with pair() as (a, b):
+        micro = bine.spawn(a.sendmsg, [BIG])
+        for _ in range(3):
+            bine.pause()
+        micro.cancel()
+        count = micro.join()
+        assert 0 < count < len(BIG)
+        assert read_all(b, count) == BIG[:count]
+        a.close()
+        assert b.recv(1) == EMPTY
+
+
 def test_send_with_a_timeout_sends_what_there_is_room_for():
     with pair() as (a, b):
         a.settimeout(10)
@@ -220,10 +335,11 @@ def test_send_with_a_timeout_sends_what_there_is_room_for():
 
 def test_two_that_send_all_do_not_mix_their_bytes():
     with pair() as (a, b):
-        words = [bytes([letter]) * 1_000_000 for letter in b"abc"]
-        for word in words:
+        words = [bytes([letter]) * 1_000_000 for letter in b"abcdef"]
+        for word in words[::2]:
             bine.spawn(a.sendall, word)
-        assert read_all(b, 3_000_000) == EMPTY.join(words)
+            bine.spawn(a.sendmsg, [words[words.index(word) + 1]])
+        assert read_all(b, 6_000_000) == EMPTY.join(words)
 
 
 def test_in_the_child_of_a_fork_nobody_else_sends():
@@ -627,6 +743,132 @@ def test_closing_wakes_who_waits():
     server.close()
     with raises(OSError, code=errno.EBADF):
         micro.join()
+
+
+def closing_ways(path):
+    """Each way to close a socket's descriptor."""
+    yield lambda s: s.close()
+    yield lambda s: socket.close(s.detach())
+    yield lambda s: os.close(s.fileno())
+    yield lambda s: os.closerange(s.fileno(), s.fileno() + 1)
+    yield lambda s: os.dup2(path, s.fileno())
+    yield lambda s: open(s.detach(), "rb", 0).close()
+
+
+def test_closing_on_another_thread_wakes_who_waits():
+    with tempfile.TemporaryFile() as file:
+        for close in closing_ways(file.fileno()):
+            for wait, count in ((lambda s: s.recv(1), 2), (lambda s: s.recvmsg(1), 2), (lambda s: s.sendall(BIG), 1),
+                                (lambda s: bine.wait_readable(s.fileno()), 2)):
+                a, b = socket.socketpair()
+                waiting = [bine.spawn(wait, a) for _ in range(count)]
+                for _ in range(3):
+                    bine.pause()
+                thread = threading.Thread(target=close, args=(a,))
+                thread.start()
+                thread.join()
+                for micro in waiting:
+                    with raises(OSError, code=errno.EBADF):
+                        micro.join()
+                b.close()
+                with contextlib.suppress(OSError):
+                    a.close()
+
+
+def test_closing_in_a_destructor_wakes_who_waits():
+    class Last:
+        def __del__(self):
+            a.close()
+    with pair() as (a, b):
+        micro = bine.spawn(a.recv, 1)
+        bine.pause()
+        Last()
+        with raises(OSError, code=errno.EBADF):
+            micro.join()
+
+
+def test_a_number_that_another_thread_has_closed_and_that_is_used_again_belongs_to_the_new_one():
+    def replace():
+        a.close()
+        made.extend(socket.socketpair())
+        begun.set()
+        ended.wait()
+    for _ in range(50):
+        made = []
+        begun, ended = bine.Event(), threading.Event()
+        a, b = socket.socketpair()
+        number = a.fileno()
+        micro = bine.spawn(a.recv, 1)
+        bine.pause()
+        thread = threading.Thread(target=replace)
+        thread.start()
+        begun.wait()
+        c, d = made if made[0].fileno() == number else made[::-1]
+        assert c.fileno() == number
+        later(d.send, b"x")
+        assert c.recv(1) == b"x"
+        with raises(OSError, code=errno.EBADF):
+            micro.join()
+        ended.set()
+        thread.join()
+        for s in (b, c, d):
+            s.close()
+
+
+# ---- lingering ----
+
+@contextlib.contextmanager
+def lingering(seconds):
+    """One whose peer has taken nothing of what it was sent, and the peer."""
+    with tcp_pair() as (a, b):
+        a.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                a.send(BIG)
+        a.setblocking(True)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+        yield a, b
+
+
+def drain(s):
+    while s.recv(1 << 20):
+        pass
+
+
+def test_one_that_lingers_is_closed_by_a_thread():
+    with lingering(100) as (a, b):
+        micro = bine.spawn(a.close)
+        for _ in range(10):
+            bine.pause()
+        assert not micro.done and a.fileno() == -1
+        drain(b)
+        micro.join()
+
+
+def test_a_cancelled_close_closes_all_the_same():
+    with lingering(100) as (a, b):
+        micro = bine.spawn(a.close)
+        for _ in range(10):
+            bine.pause()
+        cancel(micro)
+        drain(b)
+    with lingering(100) as (a, b):
+        micro = bine.spawn(lambda: bine.current().cancel() or a.close())
+        with contextlib.suppress(bine.Cancelled):
+            micro.join()
+        assert a.fileno() == -1
+        drain(b)
+
+
+def test_one_that_is_used_by_two_is_closed_when_the_first_lingers():
+    with lingering(100) as (a, b):
+        micro = bine.spawn(a.recv, 1)
+        bine.pause()
+        closing = bine.spawn(a.close)
+        with raises(OSError, code=errno.EBADF):
+            micro.join()
+        drain(b)
+        closing.join()
 
 
 def test_a_number_that_is_used_again_belongs_to_the_new_one():

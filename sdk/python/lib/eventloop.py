@@ -23,7 +23,8 @@ class _Watched:
         self._loop = weakref.ref(loop)
 
     def get_key(self, fd):
-        reader, writer = self._loop()._handles_of(fd)
+        loop = self._loop()
+        reader, writer = loop._handles_of(fd) if loop is not None else (None, None)  # it goes together with those it had
         events = (reader is not None) * selectors.EVENT_READ | (writer is not None) * selectors.EVENT_WRITE
         if not events:
             raise KeyError(f"{fd!r} is not registered")
