@@ -2,10 +2,10 @@
 
 #include "core/clock.h"
 #include "core/sanitizer.h"
+#include "service/lookout.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -115,43 +115,9 @@ static void unlink_work(lane *l, const bine__work *work)
     l->queued--;
 }
 
-/* ---- looking out ---- */
+/* ---- the threads ---- */
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-static bool has_processors(void)
-{
-    static atomic_int count;
-    cpu_set_t set;
-
-    if (atomic_load_explicit(&count, memory_order_relaxed) == 0)
-        atomic_store(&count, sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1);
-    return atomic_load_explicit(&count, memory_order_relaxed) > 1;
-}
-
-/* Until `*value` is not `old` any more, but no longer than that. False: it still is. */
-static bool look_out(const atomic_uint *value, unsigned old, int64_t ns)
-{
-    int64_t end = bine__monotonic(NULL) + ns;
-
-    do {
-        for (int i = 0; i < 16; i++) {
-            if (atomic_load_explicit(value, memory_order_acquire) != old)
-                return true;
-            relax();
-        }
-    } while (bine__monotonic(NULL) < end);
-    return false;
-}
-
-/* Under the lock, which it leaves meanwhile. */
+/* Looks out for work, under the lock, which it leaves meanwhile. */
 static void linger(lane *l)
 {
     unsigned sent = atomic_load(&l->sent);
@@ -160,12 +126,10 @@ static void linger(lane *l)
         return;
     l->lingers = true;
     pthread_mutex_unlock(&l->pool->lock);
-    look_out(&l->sent, sent, LINGER_NS);
+    bine__look_out(&l->sent, sent, LINGER_NS);
     pthread_mutex_lock(&l->pool->lock);
     l->lingers = false;
 }
-
-/* ---- the threads ---- */
 
 /* Under the lock. False: it is over, or there was nothing for long, or nothing while idle threads are to end.
  */
@@ -199,7 +163,7 @@ static void hand_back(struct bine__pool *pool, bine__work *work)
 
 static void run_work(thread *self, bine__work *work)
 {
-    bool brief = work->brief && has_processors();
+    bool brief = work->brief && bine__has_processors();
     int64_t begun = brief ? bine__monotonic(NULL) : 0;
 
     work->run(work);
@@ -503,7 +467,7 @@ static bool is_done_soon(bine__work *work)
 
     if (atomic_load(&work->stage) == SENT)
         return false;
-    work->done = look_out(&work->stage, LOOKED_FOR, LOOK_NS) ||
+    work->done = bine__look_out(&work->stage, LOOKED_FOR, LOOK_NS) ||
                  !atomic_compare_exchange_strong(&work->stage, &stage, SENT);
     return work->done;
 }

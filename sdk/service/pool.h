@@ -40,8 +40,8 @@ typedef struct bine__work {
 /* Has the work done on a thread of `lane`, and suspends the running micro-thread meanwhile. BINE_OK: it is
  * done. Else it has not begun, or goes on without anybody: BINE_ECANCELED, BINE_ETIMEDOUT (`deadline` as
  * bine__real_deadline() has it, also over while it stood in line), BINE_ENOMEM, BINE_EMICRO, BINE_EBUSY; then
- * it is the pool's, and drop() is called once, now or later; without a drop(), it is the caller's again. BINE_EIO,
- * with an OSError set: likewise, in the child of a fork that the host has made meanwhile.
+ * it is the pool's, and drop() is called once, now or later; without a drop(), it is the caller's again.
+ * BINE_EIO, with an OSError set: likewise, in the child of a fork that the host has made meanwhile.
  *
  * Without a drop(), a cancel that came while it ran is raised by the micro-thread's next wait. */
 int bine__offload(bine *rt, bine__lane lane, bine__work *work, int64_t deadline);

@@ -159,7 +159,7 @@ static void run_listing(bine__work *work)
     const struct dirent *entry;
 
     l->error = dir == NULL ? errno : 0;
-    while (l->error == 0) {
+    while (dir != NULL && l->error == 0) {
         errno = 0;
         entry = readdir(dir);
         l->error = entry == NULL ? errno : add_name(l, entry->d_name);

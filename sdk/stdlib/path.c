@@ -139,7 +139,7 @@ static bool find_last_folder(char *path, found *out)
             return false;
         more = strip_name(path);
         if (!more)
-            path = strcpy(path, ".");
+            memcpy(path, ".", 2);
     }
 }
 

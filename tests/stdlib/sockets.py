@@ -479,6 +479,16 @@ def test_one_whose_descriptor_does_not_block_does_not_wait():
             s.connect(server.getsockname())
 
 
+def test_what_does_not_wait_takes_iterators_too():
+    with pair() as (a, b):
+        for s in a, b:
+            s.setblocking(False)
+        for flags in 0, socket.MSG_DONTWAIT:
+            assert a.sendmsg(iter([b"wo", b"rd"]), iter([]), flags) == 4
+            buffers = [bytearray(2), bytearray(3)]
+            assert b.recvmsg_into(iter(buffers))[0] == 4 and buffers == [b"wo", b"rd\0"]
+
+
 def test_a_call_with_msg_dontwait_does_not_wait():
     flag = socket.MSG_DONTWAIT
     with pair() as (a, b):

@@ -118,8 +118,8 @@ static void check_sigwait(void (*send)(void *user))
     sigaddset(&set, SIGUSR1);
     CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0); /* in all threads */
     open_driven();
-    start_driven("import signal\n"
-                 "number = int(signal.sigwait([signal.SIGUSR1]))");
+    start_driven("import _signal\n"
+                 "number = int(_signal.sigwait([_signal.SIGUSR1]))");
     when_idle(send, (void *)(uintptr_t)&usr1);
     driver_run_to_end();
     CHECK_EQ(script_int("number"), SIGUSR1);
