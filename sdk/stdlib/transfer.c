@@ -241,7 +241,8 @@ static bine__moved by_pool(bine *rt, bine__transfer *t, size_t most)
     bine__mount_remember(t->mount, d.behind);
     if (d.moved < 0)
         return fail(t, d.error);
-    t->over = t->at_end = !t->writes && (size_t)d.moved < left(t);
+    t->over = !t->writes && (size_t)d.moved < left(t);
+    t->at_end = !t->writes && d.moved == 0; /* what is in /proc comes a page at a time */
     advance(t, (size_t)d.moved);
     return BINE__MOVED;
 }
@@ -271,7 +272,7 @@ static bine__moved without_nowait(bine *rt, bine__transfer *t)
         return PyErr_CheckSignals() == 0 ? BINE__MOVED : BINE__RAISED;
     if (moved < 0)
         return errno == EAGAIN ? would_wait(t) : fail(t, errno);
-    t->at_end = !t->writes && (moved == 0 || (t->kind != BINE__STREAM && (size_t)moved < left(t)));
+    t->at_end = !t->writes && moved == 0;
     t->over = !t->writes;
     advance(t, (size_t)moved);
     return BINE__MOVED;

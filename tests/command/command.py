@@ -863,13 +863,15 @@ def test_a_pool_of_processes_and_what_goes_wrong_in_it():
 
 def test_a_child_of_fork_ends_as_a_script_does():
     code = "import bine, os, sys\n" \
+        "told = bine.Event()\n" \
         "def other():\n" \
-        "    try: bine.sleep(0.2)\n" \
+        "    try: told.wait()\n" \
         "    finally: print('finally', flush=True)\n" \
         "bine.spawn(other); bine.pause()\n" \
         "child = os.fork()\n" \
         "if child == 0: sys.exit(5)\n" \
-        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n" \
+        "told.set()\n"
     assert run(BINE, "-c", code) == (0, "5\nfinally\n", "")
 
 

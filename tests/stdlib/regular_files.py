@@ -202,6 +202,13 @@ def test_holes_read_as_zeros():
 
 
 def test_a_file_without_a_size_is_read_to_its_end():
+    """The kernel gives a page of it at a time."""
+    with open("/proc/self/maps") as file:
+        *_, last = file
+    for mode, buffering in ("r", -1), ("rb", -1), ("rb", 0):
+        with open("/proc/self/maps", mode, buffering) as file:
+            text = file.read()
+        assert len(text) > 4096 and text.splitlines()[-1] in (last.strip(), last.strip().encode())
     with open("/proc/self/status", "rb") as file:
         assert file.read().startswith(b"Name:")
     with open("/proc/self/status") as file:
