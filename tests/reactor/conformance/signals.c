@@ -127,9 +127,15 @@ TEST(what_ends_a_wait_while_a_signal_handler_waits_ends_it)
     open_driven();
     start_driven("import bine, _signal, os\n"
                  "readable, _ = os.pipe()\n"
-                 "_signal.signal(_signal.SIGUSR1, lambda *args: bine.sleep(0.04, real=True))\n"
-                 "try: bine.wait_readable(readable, timeout=0.02)\n"
-                 "except bine.Timeout: late = 1");
+                 "came = late = 0\n"
+                 "def handler(*args):\n"
+                 "    global came\n"
+                 "    came = 1\n"
+                 "    bine.sleep(0.04, real=True)\n"
+                 "_signal.signal(_signal.SIGUSR1, handler)\n"
+                 "while not came:\n"
+                 "    try: bine.wait_readable(readable, timeout=0.02)\n"
+                 "    except bine.Timeout: late = 1");
     when_idle(send_signal, (void *)(uintptr_t)&usr1);
     driver_run_to_end();
     CHECK_EQ(script_int("late"), 1);
