@@ -197,9 +197,10 @@ static void serve(thread *self)
         run_work(self, work);
         pthread_mutex_lock(&pool->lock);
         self->work = NULL;
+        if (is_looked_for(work))
+            continue;
         pthread_mutex_unlock(&pool->lock);
-        if (!is_looked_for(work))
-            hand_back(pool, work);
+        hand_back(pool, work);
         pthread_mutex_lock(&pool->lock);
     }
     self->ended = true;
