@@ -350,6 +350,7 @@ static int push_in_turn(task *t)
     t->use = &use;
     status = push(t);
     bine__use_end(&use);
+    t->use = NULL;
     bine__fair(bine__here);
     return status;
 }
