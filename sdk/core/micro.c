@@ -62,7 +62,7 @@ static inline bool runnable(bine *rt, bine__micro *micro)
 {
     if (micro->slot != NULL)
         return true;
-    return micro->pending == 0 && start(rt, micro);
+    return (micro->pending & (BINE__CANCEL | BINE__EXIT)) == 0 && start(rt, micro);
 }
 
 /* Who is next: a micro-thread, or the host when it is time to look up or a callback is due. */

@@ -144,7 +144,7 @@ static void raise_not_begun(bine_micro *self)
 
     if (self->core.pending & BINE__EXIT)
         PyErr_SetString(py->exit, "the host shut its scripts down before this one began");
-    else if (self->core.pending != 0)
+    else if (self->core.pending & BINE__CANCEL)
         PyErr_SetString(py->cancelled, "the micro-thread was cancelled before it began");
     else
         PyErr_SetString(PyExc_MemoryError, "no address space or no mapping left for a micro-thread's stack");

@@ -80,6 +80,14 @@ static void find_flags(attempt *a)
     a->flags = NO_FLAGS;
 }
 
+/* Not with an iterator that has been used up by looking at it. */
+static PyObject *call_at_once(const attempt *a)
+{
+    if (a->nargs != a->call->nargs)
+        return bine__call_original(a->call);
+    return bine__call_original_with(a->call, a->args, a->nargs);
+}
+
 /* NULL: with an exception, or a->status says why. */
 static PyObject *go_on(attempt *a)
 {
@@ -90,7 +98,7 @@ static PyObject *go_on(attempt *a)
         if (bine__socket_look(type, a->call->self, &a->look) != 0)
             return NULL;
         if (!bine__socket_waits(&a->look, (int)a->given))
-            return bine__call_original_with(a->call, a->args, a->nargs); /* what is held has been used up */
+            return call_at_once(a);
         if (!a->limit.begun)
             a->limit.ns = a->look.timeout_ns;
         result = a->try(a);
@@ -247,7 +255,7 @@ static PyObject *run_sending(attempt *a, PyObject *buffers)
         return bine__limit_raise(bine__here, a->status, "timed out");
     result = run(a);
     done = result == NULL || !PyLong_Check(result) ? 0 : PyLong_AsSize_t(result);
-    if (done > 0 && blocks(a) && (Py_ssize_t)done < size_of(buffers)) {
+    if (done > 0 && (Py_ssize_t)done < size_of(buffers) && blocks(a)) {
         send_rest(a, buffers, &done);
         Py_SETREF(result, PyLong_FromSize_t(done));
     }

@@ -337,6 +337,24 @@ TEST(the_hosts_sigint_handler_stays_whatever_scripts_import)
     CHECK_OWN_HANDLER();
 }
 
+TEST(a_signal_that_comes_before_a_script_has_begun_leaves_it_alone)
+{
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.install_signal_handlers = true;
+    rt = open_runtime_with(&config);
+    run_script(rt, "import _signal\n"
+                   "came = []\n"
+                   "_signal.signal(_signal.SIGUSR1, lambda *args: came.append(1))");
+    start_script(rt, "import __main__ as m; m.begun = len(m.came)");
+    raise(SIGUSR1);
+    run_to_end(rt);
+    CHECK(script_true("begun == 1"));
+    close_runtime(rt);
+}
+
 /* asyncio, say, that waits for it: the runtime has its own descriptor in that place while the loop waits. */
 TEST(a_signal_that_comes_when_a_wait_is_over_is_told_to_the_scripts_descriptor_too)
 {

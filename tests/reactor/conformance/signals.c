@@ -87,21 +87,6 @@ TEST(a_scripts_handler_runs_for_a_signal_that_another_thread_gets)
     check_script_handles(raise_here);
 }
 
-/* One that waits within the handler, for longer than what it has interrupted. */
-TEST(what_ends_a_wait_while_a_signal_handler_waits_ends_it)
-{
-    open_driven();
-    start_driven("import bine, _signal, os\n"
-                 "readable, _ = os.pipe()\n"
-                 "_signal.signal(_signal.SIGUSR1, lambda *args: bine.sleep(0.04, real=True))\n"
-                 "try: bine.wait_readable(readable, timeout=0.02)\n"
-                 "except bine.Timeout: late = 1");
-    when_idle(send_signal, (void *)(uintptr_t)&usr1);
-    driver_run_to_end();
-    CHECK_EQ(script_int("late"), 1);
-    close_driven();
-}
-
 static pthread_t owner;
 
 static void signal_owner(void *number)
@@ -134,6 +119,27 @@ TEST(a_script_in_sigwait_gets_a_signal_to_the_process)
 TEST(a_script_in_sigwait_gets_a_signal_to_its_thread)
 {
     check_sigwait(signal_owner);
+}
+
+/* One that waits within the handler, for longer than what it has interrupted. */
+TEST(what_ends_a_wait_while_a_signal_handler_waits_ends_it)
+{
+    open_driven();
+    start_driven("import bine, _signal, os\n"
+                 "readable, _ = os.pipe()\n"
+                 "came = late = 0\n"
+                 "def handler(*args):\n"
+                 "    global came\n"
+                 "    came = 1\n"
+                 "    bine.sleep(0.04, real=True)\n"
+                 "_signal.signal(_signal.SIGUSR1, handler)\n"
+                 "while not came:\n"
+                 "    try: bine.wait_readable(readable, timeout=0.02)\n"
+                 "    except bine.Timeout: late = 1");
+    when_idle(send_signal, (void *)(uintptr_t)&usr1);
+    driver_run_to_end();
+    CHECK_EQ(script_int("late"), 1);
+    close_driven();
 }
 
 static void interrupt(void *unused)
