@@ -351,6 +351,7 @@ static int push_in_turn(task *t)
     status = push(t);
     t->use = NULL;
     bine__use_end(&use);
+    t->use = NULL;
     bine__fair(bine__here);
     return status;
 }
