@@ -72,10 +72,9 @@ def print_files(files):
 def rows_of_echo(bine, folder):
     figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder))
     echo.print_table(figures)
-    for peer, target in (("gevent", 2), ("uvloop", 1)):
-        for connections, times in echo.ratios(figures, peer).items():
-            row(f"echo, requests/s: ours / {peer}'s, {connections:,} connections", f"{times:.2f}",
-                f"at least {target}", times >= target)
+    for ours, peer, target, connections, rate, cpu in echo.ratios(figures):
+        if target is not None:
+            row(f"echo, {ours} / {peer}, {connections:,} connections", f"{rate:.2f}", f"at least {target}", rate >= target)
 
 
 def main(bine, folder):

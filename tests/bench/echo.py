@@ -64,35 +64,44 @@ def servers_of(bine, folder):
     return {
         "Bine": (bine, HERE / "echo_bine.py"),
         "gevent": (python, HERE / "echo_gevent.py"),
-        "uvloop": (python, HERE / "echo_streams.py", "uvloop"),
-        "asyncio": (python, HERE / "echo_streams.py"),
+        "uvloop": (python, HERE / "echo_asyncio.py", "uvloop", "streams"),
         "C": (folder / "echo_server",),
+        "Bine, streams": (bine, HERE / "echo_asyncio.py", "bine", "streams"),
+        "stock, streams": (python, HERE / "echo_asyncio.py", "stock", "streams"),
+        "Bine, protocol": (bine, HERE / "echo_asyncio.py", "bine", "protocol"),
+        "stock, protocol": (python, HERE / "echo_asyncio.py", "stock", "protocol"),
     }
 
 
 def print_table(figures):
     names = list(dict.fromkeys(name for name, _ in figures))
-    print(f"\n{'echo: requests/s; p50, p99, processor us':40}" + "".join(f"{name:>34}" for name in names))
+    print(f"\n{'echo':18}{'connections':>12}{'requests/s':>12}{'p50 us':>10}{'p99 us':>10}{'processor us':>14}")
     for connections in CONNECTIONS:
-        cells = [figures.get((name, connections)) for name in names]
-        print(f"  {connections:>5} connections{'':22}"
-              + "".join(f"{f['rate']:>11,.0f}{f['p50']:>8,.0f}{f['p99']:>8,.0f}{f['cpu']:>7.1f}" if f else f"{'':34}"
-                        for f in cells))
+        for name in names:
+            f = figures[name, connections]
+            print(f"  {name:16}{connections:>12,}{f['rate']:>12,.0f}{f['p50']:>10,.0f}{f['p99']:>10,.0f}{f['cpu']:>14.1f}")
     print()
 
 
-def ratios(figures, peer, what="rate"):
-    """{connections: how many times the peer's rate Bine's is; or how many times its processor time the peer's}."""
-    both = {n: (figures["Bine", n][what], figures[peer, n][what]) for n in CONNECTIONS if (peer, n) in figures}
-    return {n: own / theirs if what == "rate" else theirs / own for n, (own, theirs) in both.items()}
+# Ours, the peer's, and how many times its rate ours is to be; None: just to know.
+COMPARED = [("Bine", "gevent", 2), ("Bine", "uvloop", 1), ("Bine", "C", None), ("Bine, streams", "stock, streams", 2),
+            ("Bine, protocol", "stock, protocol", 2)]
+
+
+def ratios(figures):
+    """For each of COMPARED and each number of connections: (ours, the peer's, target, connections, by rate, by
+    processor time a request)."""
+    for ours, peer, target in COMPARED:
+        for connections in CONNECTIONS:
+            if (peer, connections) in figures:
+                a, b = figures[ours, connections], figures[peer, connections]
+                yield ours, peer, target, connections, a["rate"] / b["rate"], b["cpu"] / a["cpu"]
 
 
 if __name__ == "__main__":
     import sys
     bine, folder = sys.argv[1], Path(sys.argv[2])
-    measured = measure(folder / "echo_client", servers_of(bine, folder),
-                       int(sys.argv[3]) if len(sys.argv) > 3 else ROUNDS)
+    measured = measure(folder / "echo_client", servers_of(bine, folder), int(sys.argv[3]) if len(sys.argv) > 3 else ROUNDS)
     print_table(measured)
-    for peer in ("gevent", "uvloop", "asyncio", "C"):
-        for what in ("rate", "cpu"):
-            print(peer, what, {n: round(r, 2) for n, r in ratios(measured, peer, what).items()})
+    for ours, peer, _, connections, rate, cpu in ratios(measured):
+        print(f"{ours} / {peer}, {connections:,} connections: {rate:.2f} by rate, {cpu:.2f} by processor time")

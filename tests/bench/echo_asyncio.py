@@ -1,6 +1,7 @@
 """echo_asyncio.py LOOP KIND: an echo server in asyncio, until it is ended. LOOP is stock, uvloop or bine (which needs
 the command bine), KIND protocol or streams. Prints its port."""
 import asyncio
+import resource
 import sys
 
 loop_kind, kind = sys.argv[1:3]
@@ -34,6 +35,8 @@ async def main():
     async with server:
         await server.serve_forever()
 
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 if loop_kind == "bine":
     import bine
     bine.run_async(main())
