@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 
+from acts import all_wait, read_all
 import bine
 import host
 
@@ -42,20 +43,6 @@ def tls_pair():
     answering = bine.spawn(server.wrap_socket, b, server_side=True)
     with client.wrap_socket(a, server_hostname="localhost") as one, answering.join() as other:
         yield one, other
-
-
-def read_all(read, size):
-    got = bytearray()
-    while len(got) < size:
-        data = read(100_000)
-        assert data, f"the end after {len(got)} of {size}"
-        got += data
-    return bytes(got)
-
-
-def all_wait():
-    for _ in range(5):
-        bine.pause()
 
 
 # ---- signals ----

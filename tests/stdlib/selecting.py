@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 
+from acts import later
 import bine
 
 
@@ -32,15 +33,6 @@ def pairs(count):
         for pair in made:
             for end in pair:
                 end.close()
-
-
-def later(function, *args):
-    """Called when everybody waits."""
-    def call():
-        for _ in range(5):
-            bine.pause()
-        return function(*args)
-    return bine.spawn(call)
 
 
 def fill(s):

@@ -11,6 +11,7 @@ import struct
 import tempfile
 import threading
 
+from acts import cancel, later, read_all
 import bine
 
 BIG = bytes(range(256)) * 20_000  # more than any buffer between the two ends
@@ -50,33 +51,6 @@ def datagrams():
     for s in made:
         s.bind(("127.0.0.1", 0))
     return made
-
-
-def later(function, *args):
-    """Called when everybody waits."""
-    def call():
-        for _ in range(5):
-            bine.pause()
-        return function(*args)
-    return bine.spawn(call)
-
-
-def read_all(s, size):
-    got = bytearray()
-    while len(got) < size:
-        data = s.recv(100_000)
-        assert data, f"the end after {len(got)} of {size}"
-        got += data
-    return bytes(got)
-
-
-def cancel(micro):
-    micro.cancel()
-    try:
-        micro.join()
-    except bine.Cancelled:
-        return
-    raise AssertionError(f"{micro} was not cancelled")
 
 
 # ---- receiving ----
@@ -242,7 +216,7 @@ def test_a_buffer_that_is_received_into_cannot_be_resized():
 def sends_all(send, make=pair):
     with make() as (a, b):
         micro = bine.spawn(send, a)
-        got = read_all(b, len(BIG))
+        got = read_all(b.recv, len(BIG))
         micro.join()
         assert got == BIG
 
@@ -282,7 +256,7 @@ def test_buffers_may_come_from_an_iterator():
 def test_send_on_a_socket_that_blocks_sends_all():
     with pair() as (a, b):
         micro = bine.spawn(a.send, BIG)
-        assert read_all(b, len(BIG)) == BIG
+        assert read_all(b.recv, len(BIG)) == BIG
         assert micro.join() == len(BIG)
 
 
@@ -292,14 +266,14 @@ def test_sendmsg_and_sendto_on_a_socket_that_blocks_send_all():
     for make in (pair, tcp_pair):
         with make() as (a, b):
             micro = bine.spawn(a.sendmsg, parts)
-            assert read_all(b, len(BIG)) == BIG
+            assert read_all(b.recv, len(BIG)) == BIG
             assert micro.join() == len(BIG)
             micro = bine.spawn(a.sendmsg, (numbers,))
-            assert read_all(b, 4_000_000) == numbers.tobytes()
+            assert read_all(b.recv, 4_000_000) == numbers.tobytes()
             assert micro.join() == 4_000_000
     with tcp_pair() as (a, b):
         micro = bine.spawn(a.sendto, BIG, b.getsockname())
-        assert read_all(b, len(BIG)) == BIG
+        assert read_all(b.recv, len(BIG)) == BIG
         assert micro.join() == len(BIG)
 
 
@@ -310,7 +284,7 @@ def test_descriptors_go_with_the_first_of_many_bytes():
         data, ancillary, _, _ = b.recvmsg(100_000, 1000)
         assert len(ancillary) == 1
         os.close(array.array("i", ancillary[0][2])[0])
-        assert data + read_all(b, len(BIG) - len(data)) == BIG
+        assert data + read_all(b.recv, len(BIG) - len(data)) == BIG
         assert micro.join() == len(BIG)
 
 
@@ -322,7 +296,7 @@ def test_a_cancelled_sendmsg_says_how_much_it_sent():
         micro.cancel()
         count = micro.join()
         assert 0 < count < len(BIG)
-        assert read_all(b, count) == BIG[:count]
+        assert read_all(b.recv, count) == BIG[:count]
         a.close()
         assert b.recv(1) == EMPTY
 
@@ -339,7 +313,7 @@ def test_two_that_send_all_do_not_mix_their_bytes():
         for word in words[::2]:
             bine.spawn(a.sendall, word)
             bine.spawn(a.sendmsg, [words[words.index(word) + 1]])
-        assert read_all(b, 6_000_000) == EMPTY.join(words)
+        assert read_all(b.recv, 6_000_000) == EMPTY.join(words)
 
 
 def test_in_the_child_of_a_fork_nobody_else_sends():
@@ -367,13 +341,13 @@ def test_in_the_child_of_a_fork_nobody_else_sends():
 
 def test_one_reads_while_another_writes():
     with pair() as (a, b):
-        reads = bine.spawn(read_all, a, 3)
+        reads = bine.spawn(read_all, a.recv, 3)
         writes = bine.spawn(a.sendall, BIG)
         bine.pause()
         b.send(b"abc")
         assert reads.join() == b"abc"
         assert not writes.done
-        read_all(b, len(BIG))
+        read_all(b.recv, len(BIG))
         writes.join()
 
 
@@ -661,7 +635,7 @@ def test_sendfile_sends_all():
                 a.settimeout(seconds)
                 file.seek(0)
                 sends = bine.spawn(a.sendfile, file)
-                assert read_all(b, len(BIG)) == BIG
+                assert read_all(b.recv, len(BIG)) == BIG
                 assert sends.join() == len(BIG)
                 assert file.tell() == len(BIG)
 
@@ -672,7 +646,7 @@ def test_os_sendfile_to_a_socket_that_blocks_sends_all():
         file.flush()
         with pair() as (a, b):
             sends = bine.spawn(os.sendfile, a.fileno(), file.fileno(), 10, len(BIG) - 10)
-            assert read_all(b, len(BIG) - 10) == BIG[10:]
+            assert read_all(b.recv, len(BIG) - 10) == BIG[10:]
             assert sends.join() == len(BIG) - 10
             assert os.sendfile(a.fileno(), file.fileno(), len(BIG), 10) == 0
             file.seek(4)
@@ -927,7 +901,7 @@ def test_a_peer_that_has_ended_its_half_is_still_written_to():
         b.shutdown(socket.SHUT_WR)
         assert a.recv(1) == EMPTY
         micro = bine.spawn(a.sendall, BIG)
-        assert read_all(b, len(BIG)) == BIG
+        assert read_all(b.recv, len(BIG)) == BIG
         micro.join()
         assert a.recv(1) == EMPTY
 
@@ -1015,7 +989,7 @@ def test_signals_come_and_go():
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
         for _ in range(20):
             micro = bine.spawn(a.sendall, BIG)
-            assert read_all(b, len(BIG)) == BIG
+            assert read_all(b.recv, len(BIG)) == BIG
             micro.join()
         echo = bine.spawn(lambda: [b.sendall(b.recv(1)) for _ in range(2000)])
         for _ in range(2000):
@@ -1048,7 +1022,7 @@ def test_a_signal_handler_sends_in_the_midst_of_a_sendall():
     def read():
         signal.setitimer(signal.ITIMER_REAL, 0.01)
         came.wait()
-        return read_all(b, len(BIG))
+        return read_all(b.recv, len(BIG))
     with on_alarm(handler), pair() as (a, b):
         reader = bine.spawn(read)
         a.sendall(BIG)

@@ -7,6 +7,7 @@ import ssl
 import struct
 import threading
 
+from acts import all_wait, cancel, read_all
 import bine
 
 PEM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "localhost.pem")
@@ -57,29 +58,6 @@ def pair(version=None, seconds=None):
             yield one, other
 
 
-def all_wait():
-    for _ in range(10):
-        bine.pause()
-
-
-def read_all(s, size):
-    got = bytearray()
-    while len(got) < size:
-        data = s.recv(100_000)
-        assert data, f"the end after {len(got)} of {size}"
-        got += data
-    return bytes(got)
-
-
-def cancel(micro):
-    micro.cancel()
-    try:
-        micro.join()
-    except bine.Cancelled:
-        return
-    raise AssertionError(f"{micro} was not cancelled")
-
-
 def test_both_sides_shake_hands():
     for seconds in (None, 10):
         with pair(seconds=seconds) as (a, b):
@@ -109,7 +87,7 @@ def test_writes_wait():
             micro = bine.spawn(a.sendall, BIG)
             all_wait()
             assert not micro.done
-            assert read_all(b, len(BIG)) == BIG
+            assert read_all(b.recv, len(BIG)) == BIG
             micro.join()
 
 
@@ -120,20 +98,20 @@ def test_one_reads_while_another_writes():
         all_wait()
         b.sendall(b"x")
         assert reads.join() == b"x"
-        assert read_all(b, len(BIG)) == BIG
+        assert read_all(b.recv, len(BIG)) == BIG
         writes.join()
 
 
 def test_both_sides_write_more_than_there_is_room_for():
     with pair() as (a, b):
-        tasks = [bine.spawn(s.sendall, BIG) for s in (a, b)] + [bine.spawn(read_all, s, len(BIG)) for s in (a, b)]
+        tasks = [bine.spawn(s.sendall, BIG) for s in (a, b)] + [bine.spawn(read_all, s.recv, len(BIG)) for s in (a, b)]
         assert [task.join() for task in tasks] == [None, None, BIG, BIG]
 
 
 def test_writers_stand_in_line():
     with pair() as (a, b):
         writers = [bine.spawn(a.sendall, bytes([letter]) * 1_000_000) for letter in b"abc"]
-        got = read_all(b, 3_000_000)
+        got = read_all(b.recv, 3_000_000)
         assert [got.count(letter) for letter in (b"a", b"b", b"c")] == [1_000_000] * 3
         for writer in writers:
             writer.join()
@@ -351,7 +329,7 @@ def test_the_same_write_again_after_a_timeout_goes_on():
                 a.send(data)
             a.settimeout(None)
             micro = bine.spawn(a.send, data)
-            assert read_all(b, len(data)) == data
+            assert read_all(b.recv, len(data)) == data
             assert micro.join() == len(data)
 
 
@@ -393,10 +371,10 @@ def test_a_write_that_was_begun_without_blocking_is_given_again_as_a_whole():
             a.send(BIG)
         a.setblocking(True)
         micro = bine.spawn(a.send, BIG)
-        assert read_all(b, len(BIG)) == BIG
+        assert read_all(b.recv, len(BIG)) == BIG
         micro.join()
         micro = bine.spawn(a.sendall, BIG)
-        assert read_all(b, len(BIG)) == BIG
+        assert read_all(b.recv, len(BIG)) == BIG
         micro.join()
 
 
