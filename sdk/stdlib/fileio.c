@@ -107,21 +107,11 @@ static PyObject *fileio_readall(const bine__call *call)
 
 static PyObject *read_some(const bine__call *call, int fd, Py_ssize_t size)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
-    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes),
-                         .iov_len = (size_t)size};
     bine__transfer t = reading(call->self, fd);
     bine__moved out;
+    PyObject *bytes = bine__transfer_bytes(bine__here, &t, size, &out);
 
-    t.parts = &part;
-    out = bytes == NULL ? BINE__RAISED : bine__transfer_run(bine__here, &t);
-    if (out != BINE__MOVED) {
-        Py_XDECREF(bytes);
-        return out == BINE__RAISED ? NULL : bine__call_original(call);
-    }
-    if (t.done < (size_t)size)
-        _PyBytes_Resize(&bytes, (Py_ssize_t)t.done);
-    return bytes;
+    return out == BINE__WOULD_WAIT ? bine__call_original(call) : bytes;
 }
 
 static PyObject *fileio_read(const bine__call *call)

@@ -53,19 +53,11 @@ static PyObject *count_or(const bine__call *call, bine__moved out, const bine__t
 
 static PyObject *read_bytes(const bine__call *call, int fd, Py_ssize_t size, int64_t offset)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
-    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes),
-                         .iov_len = (size_t)size};
-    bine__transfer t = {.fd = fd, .parts = &part, .count = 1, .offset = offset};
-    bine__moved out = bytes == NULL ? BINE__RAISED : bine__transfer_run(bine__here, &t);
+    bine__transfer t = {.fd = fd, .count = 1, .offset = offset};
+    bine__moved out;
+    PyObject *bytes = bine__transfer_bytes(bine__here, &t, size, &out);
 
-    if (out != BINE__MOVED) {
-        Py_XDECREF(bytes);
-        return out == BINE__RAISED ? NULL : bine__call_original(call);
-    }
-    if (t.done < (size_t)size)
-        _PyBytes_Resize(&bytes, (Py_ssize_t)t.done);
-    return bytes;
+    return out == BINE__WOULD_WAIT ? bine__call_original(call) : bytes;
 }
 
 static PyObject *os_read(const bine__call *call)

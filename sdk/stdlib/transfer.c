@@ -344,3 +344,18 @@ bine__moved bine__transfer_run(bine *rt, bine__transfer *t)
         bine__fair(rt);
     return out;
 }
+
+PyObject *bine__transfer_bytes(bine *rt, bine__transfer *t, Py_ssize_t size, bine__moved *out)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
+    struct iovec part = {.iov_base = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes),
+                         .iov_len = (size_t)size};
+
+    t->parts = &part;
+    *out = bytes == NULL ? BINE__RAISED : bine__transfer_run(rt, t);
+    if (*out != BINE__MOVED)
+        Py_CLEAR(bytes);
+    else if (t->done < (size_t)size)
+        _PyBytes_Resize(&bytes, (Py_ssize_t)t->done);
+    return bytes;
+}

@@ -44,6 +44,9 @@ typedef enum bine__moved {
  * tells how much was. */
 bine__moved bine__transfer_run(bine *rt, bine__transfer *t);
 
+/* Likewise, a read of up to `size` bytes: these (new), or NULL, and `*out` says why. */
+PyObject *bine__transfer_bytes(bine *rt, bine__transfer *t, Py_ssize_t size, bine__moved *out);
+
 /* Suspends until `fd` is ready: 0. -1 with an exception, and `error` is 0 or the errno that it tells. */
 int bine__wait_ready(bine *rt, int fd, unsigned events, int *error);
 
