@@ -357,5 +357,6 @@ PyObject *bine__transfer_bytes(bine *rt, bine__transfer *t, Py_ssize_t size, bin
         Py_CLEAR(bytes);
     else if (t->done < (size_t)size)
         _PyBytes_Resize(&bytes, (Py_ssize_t)t->done);
+    t->parts = NULL; /* they were here */
     return bytes;
 }
