@@ -92,8 +92,8 @@ PyObject *bine__raise_status(bine *rt, int status, const char *message);
 void bine__raise_host_error(int status, const char *message);
 /* Raises what is pending in the running micro-thread. */
 PyObject *bine__raise_pending(bine *rt);
-/* A signal handler's exception has cut a wait short, but there is an outcome that comes first: it is raised right
- * behind that, or by the next wait, whatever is first. */
+/* A signal handler's exception has cut a wait short, but there is an outcome that comes first: it is raised
+ * right behind that, or by the next wait, whatever is first. */
 void bine__raise_thrown_soon(void);
 /* Whether an exception is the way a micro-thread ends that was told to. */
 bool bine__is_farewell(const bine__python *py, PyObject *exception);
