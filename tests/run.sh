@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 packages=(gcc g++ libc6-dev cmake ninja-build pkg-config python3 libpython3-dev libuv1-dev
     libglib2.0-dev libgtk-4-dev
     libsqlite3-dev libpng-dev gdb valgrind python3-greenlet python3-twisted python3-coverage
-    libpython3.11-testsuite libsdl2-dev qt6-base-dev xvfb xdotool)
+    libpython3.11-testsuite libsdl2-dev qt6-base-dev xvfb xdotool
+    redis-server postgresql-15 mariadb-server-core nginx openssh-server openssl util-linux
+    python3-redis python3-psycopg2 python3-psycopg python3-pymysql python3-requests python3-aiohttp python3-paramiko)
 for preset in "$@"; do
     [ "$preset" = clang ] && packages+=(clang)
 done

@@ -48,6 +48,7 @@ typedef struct colony {
     bine *rt;
     view *view;      /* NULL: no window */
     int64_t game_ns; /* the scripts' clock */
+    uint64_t frames; /* made in this run */
     figures recent;
     figures whole;
     bool live; /* the line on the terminal is rewritten */
@@ -274,12 +275,12 @@ static void print_figures(const colony *c, const figures *f)
     double switches = seconds > 0.0 ? (double)(s.jobs - f->jobs) / seconds : 0.0;
     int minutes = (int)(world_hour(c->world) * 60.0);
 
-    printf("frame %llu, day %llu %02d:%02d | frame p50 %.2f p99 %.2f worst %.2f ms, "
+    printf("frame %llu, day %llu %02d:%02d | frame p50 %.2f p99 %.2f p99.9 %.2f worst %.2f ms, "
            "scripts p50 %.2f ms | %zu alive, %.0f switches/s | stored %lld",
            (unsigned long long)c->world->frame, (unsigned long long)world_day(c->world), minutes / 60,
            minutes % 60, ms(meter_percentile_ns(&f->frame, 0.5)), ms(meter_percentile_ns(&f->frame, 0.99)),
-           ms(f->frame.worst_ns), ms(meter_percentile_ns(&f->scripts, 0.5)), s.alive, switches,
-           (long long)c->world->stored);
+           ms(meter_percentile_ns(&f->frame, 0.999)), ms(f->frame.worst_ns),
+           ms(meter_percentile_ns(&f->scripts, 0.5)), s.alive, switches, (long long)c->world->stored);
 }
 
 /* On a terminal the line is rewritten once a second; a log gets one for each game second. */
@@ -342,6 +343,9 @@ static int run_frame(colony *c)
     ended = now_ns();
     figures_add(&c->recent, ended - began, ticked - stepped);
     figures_add(&c->whole, ended - began, ticked - stepped);
+    c->frames++;
+    if (c->frames == c->options.warm_up)
+        figures_begin(&c->whole, c);
     return status;
 }
 
@@ -355,22 +359,20 @@ static void wait_until(int64_t when_ns)
         status = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
 }
 
-static bool goes_on(const colony *c, uint64_t frames)
+static bool goes_on(const colony *c)
 {
-    return !stop && frames < c->options.frames && scripts_alive(c->scripts) > 0;
+    return !stop && c->frames < c->options.frames && scripts_alive(c->scripts) > 0;
 }
 
 static int run_frames(colony *c)
 {
-    uint64_t frames = 0;
     int status = EXIT_SUCCESS;
     pace p;
 
     pace_begin(&p, now_ns());
-    while (status == EXIT_SUCCESS && goes_on(c, frames)) {
+    while (status == EXIT_SUCCESS && goes_on(c)) {
         status = run_frame(c);
         report(c);
-        frames++;
         if (!c->options.pace)
             continue;
         wait_until(pace_next_ns(&p));
@@ -382,16 +384,15 @@ static int run_frames(colony *c)
 /* --- the same with a window: frames as they are due, and a picture of what is between ------ */
 
 /* Without a pace, one for each picture. */
-static int run_due_frames(colony *c, pace *p, uint64_t *frames)
+static int run_due_frames(colony *c, pace *p)
 {
     int status = EXIT_SUCCESS;
     bool due = c->options.pace ? pace_due(p, now_ns()) : true;
 
-    while (due && status == EXIT_SUCCESS && goes_on(c, *frames)) {
+    while (due && status == EXIT_SUCCESS && goes_on(c)) {
         view_step(c->view);
         status = run_frame(c);
         report(c);
-        ++*frames;
         due = c->options.pace && pace_due(p, now_ns());
     }
     return status;
@@ -413,19 +414,18 @@ static int64_t picture_ns(const colony *c)
 
 static int run_window(colony *c)
 {
-    uint64_t frames = 0;
     int64_t before = now_ns();
     int status = EXIT_SUCCESS;
     pace p;
 
     pace_begin(&p, before);
-    while (status == EXIT_SUCCESS && goes_on(c, frames) && view_listen(c->view)) {
+    while (status == EXIT_SUCCESS && goes_on(c) && view_listen(c->view)) {
         int64_t now = now_ns();
 
         if (view_is_paused(c->view))
             pace_hold(&p, before, now);
         else
-            status = run_due_frames(c, &p, &frames);
+            status = run_due_frames(c, &p);
         before = now;
         if (status == EXIT_SUCCESS)
             status = show(c, &p);

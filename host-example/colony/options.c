@@ -12,11 +12,26 @@
 #define COLONY_SCRIPT "colony.py"
 #endif
 
-enum { AGENTS, FRAMES, SCRIPT, SEED, SAVE, SAVE_EVERY, PICTURE, WINDOW, WATCH, NO_PACE, QUIET, HELP };
+enum {
+    AGENTS,
+    FRAMES,
+    WARM_UP,
+    SCRIPT,
+    SEED,
+    SAVE,
+    SAVE_EVERY,
+    PICTURE,
+    WINDOW,
+    WATCH,
+    NO_PACE,
+    QUIET,
+    HELP
+};
 
 static const struct option known[] = {
     {"agents", required_argument, NULL, AGENTS},
     {"frames", required_argument, NULL, FRAMES},
+    {"warm-up", required_argument, NULL, WARM_UP},
     {"script", required_argument, NULL, SCRIPT},
     {"seed", required_argument, NULL, SEED},
     {"save", required_argument, NULL, SAVE},
@@ -36,6 +51,7 @@ static const char usage[] =
     "\n"
     "  --agents N         how many agents a new world has; 1 to 100000 (default 1000)\n"
     "  --frames N         end after so many frames (default: go on until Ctrl-C)\n"
+    "  --warm-up N        frames that the figures in the end leave out (default 0)\n"
     "  --script FILE      what the agents do: a module with live(agent)\n"
     "                     (default " COLONY_SCRIPT ")\n"
     "  --seed N           what a new world grows from (default 1)\n"
@@ -94,6 +110,8 @@ static bool read_one(int which, const char *text, options *out)
         return read_agents(which, text, 0, WORLD_AGENTS_MOST - 1, &out->watch);
     case FRAMES:
         return read_number(which, text, 0, INT64_MAX, &out->frames);
+    case WARM_UP:
+        return read_number(which, text, 0, INT64_MAX, &out->warm_up);
     case SCRIPT:
         return read_text(which, text, &out->script);
     case SEED:

@@ -10,7 +10,8 @@
 
 typedef struct options {
     size_t agents;
-    uint64_t frames; /* UINT64_MAX: until Ctrl-C */
+    uint64_t frames;  /* UINT64_MAX: until Ctrl-C */
+    uint64_t warm_up; /* frames that the last line leaves out */
     uint64_t seed;
     uint64_t save_every; /* frames */
     const char *script;

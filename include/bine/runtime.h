@@ -71,6 +71,15 @@ typedef struct bine_config {
                                     when the host runs it. Borrowed; bine_close() closes the handles it has
                                     there, which libuv finishes when the loop is next run */
     const bine_reactor *reactor; /* the host's of another kind; copied */
+    bool cooperative_stdlib; /* what blocks in Python's own modules suspends the micro-thread that calls it,
+                                and nobody else: docs/guide/blocking.md. True. False: a host that does not
+                                ignore SIGPIPE can be ended by what a script writes */
+    /* What holds the loop for longer than this, of real time, is told to on_log (BINE_LOG_WARNING): the
+     * micro-thread, the script's line, how long: docs/guide/stalls.md. 0: nobody looks */
+    int64_t stall_ns;
+    /* How long a name server may be waited for, of real time; a lookup that takes longer fails as when none
+     * answers. Negative: as long as the C library does. 30 s */
+    int64_t lookup_timeout_ns;
     int64_t turn_ns; /* how long a turn of bine_run(), or on uv_loop, may last before the loop is looked
                         at again: 5 ms */
 

@@ -17,7 +17,7 @@
 #define EXIT_USAGE 2
 
 static const char usage[] =
-    "usage: bine [-c code | -m module | file | -] [argument ...]\n"
+    "usage: bine [--stalls=ms] [-c code | -m module | file | -] [argument ...]\n"
     "\n"
     "Runs a Python script in which every bine.spawn()ed function is a micro-thread.\n"
     "\n"
@@ -25,6 +25,7 @@ static const char usage[] =
     "  -             run what standard input says; also without any argument\n"
     "  -c code       run this code\n"
     "  -m module     run this module as a script\n"
+    "  --stalls=ms   tell on standard error who holds all others up for longer, and where\n"
     "  -V, --version print the version and exit\n"
     "  -h, --help    print this and exit\n"
     "\n"
@@ -39,6 +40,7 @@ typedef struct order {
     const char *text; /* the path, the code or the module's name */
     int argc;         /* sys.argv */
     char **argv;
+    int64_t stall_ns; /* --stalls; 0: nobody looks */
 } order;
 
 static int usage_error(const char *what, const char *option)
@@ -47,14 +49,40 @@ static int usage_error(const char *what, const char *option)
     return EXIT_USAGE;
 }
 
+/* Takes --stalls=ms, if that is the first argument. -1: go on; else exit with that. */
+static int take_stalls(int *argc, char ***argv, int64_t *stall_ns)
+{
+    static const char option[] = "--stalls=";
+    const char *first = *argc > 1 ? (*argv)[1] : "";
+    char *end;
+    long ms;
+
+    *stall_ns = 0;
+    if (strncmp(first, option, sizeof option - 1) != 0)
+        return -1;
+    ms = strtol(first + sizeof option - 1, &end, 10);
+    if (*end != '\0' || ms < 1 || ms > 1000000)
+        return usage_error("milliseconds, from 1 to 1000000, expected:", first);
+    *stall_ns = ms * INT64_C(1000000);
+    (*argv)[1] = (*argv)[0];
+    (*argc)--;
+    (*argv)++;
+    return -1;
+}
+
 /* -1: go on; else exit with that. */
 static int parse(int argc, char **argv, order *o)
 {
     static char minus_c[] = "-c";
     static char minus_m[] = "-m";
+    int64_t stall_ns;
+    int status = take_stalls(&argc, &argv, &stall_ns);
     const char *first = argc > 1 ? argv[1] : "-";
 
-    *o = (order){.source = FROM_STDIN, .text = "<stdin>", .argc = argc - 1, .argv = argv + 1};
+    if (status >= 0)
+        return status;
+    *o = (order){
+        .source = FROM_STDIN, .text = "<stdin>", .argc = argc - 1, .argv = argv + 1, .stall_ns = stall_ns};
     if (strcmp(first, "-h") == 0 || strcmp(first, "--help") == 0) {
         fputs(usage, stdout);
         return EXIT_SUCCESS;
@@ -358,6 +386,7 @@ static int open_runtime(const order *o, bool *interrupted, bine **rt)
     config.on_unhandled = on_unhandled;
     config.on_log = on_log;
     config.user = interrupted;
+    config.stall_ns = o->stall_ns;
     return bine_open(&config, rt);
 }
 

@@ -62,7 +62,7 @@ static inline bool runnable(bine *rt, bine__micro *micro)
 {
     if (micro->slot != NULL)
         return true;
-    return micro->pending == 0 && start(rt, micro);
+    return (micro->pending & (BINE__CANCEL | BINE__EXIT)) == 0 && start(rt, micro);
 }
 
 /* Who is next: a micro-thread, or the host when it is time to look up or a callback is due. */
@@ -214,7 +214,7 @@ void bine__yield(bine *rt)
 
     if (rt->ready.head == NULL && rt->ready.out < rt->stop) {
         rt->ready.in++; /* nobody else wants a turn: it is its own successor */
-        rt->ready.out++;
+        bine__count_up(&rt->ready.out);
         if (rt->timing)
             bine__job_begins(rt, self);
         return;
@@ -299,6 +299,7 @@ __attribute__((noinline)) static void mind_signals(bine *rt, bine__wait *wait, b
     while (wait->outcome == BINE__SIGNALLED) {
         bool go_on = mind != NULL && mind(rt, wait->what) == 0;
 
+        wait->micro->left_off = wait->outer;
         if (wait->outcome != BINE__SIGNALLED)
             return; /* woken over it */
         if (!go_on) {
@@ -338,8 +339,13 @@ bine__outcome bine__park_minding(bine *rt, bine__waiters *among, int64_t deadlin
 
 void bine__micro_wake(bine__micro *micro, const void *what)
 {
-    if (micro->wait != NULL && micro->wait->what == what)
-        wake(micro->wait, BINE__ARRIVED);
+    bine__wait *wait = micro->wait;
+
+    if (wait == NULL || wait->what != what)
+        for (wait = micro->left_off; wait != NULL && wait->what != what;)
+            wait = wait->outer;
+    if (wait != NULL)
+        wake(wait, BINE__ARRIVED);
 }
 
 void bine__wake_first(bine__waiters *among)
@@ -373,6 +379,8 @@ void bine__micro_interrupt(bine__micro *micro, unsigned pending)
     }
     /* First of all: whoever ran before it would have Python's signal handlers run in it. */
     micro->wait->outcome = BINE__SIGNALLED;
+    micro->wait->outer = micro->left_off;
+    micro->left_off = micro->wait;
     micro->wait = NULL;
     bine__queue_push_first(&micro->rt->ready, &micro->job);
     bine__ask(micro->rt);

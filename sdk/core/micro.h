@@ -31,7 +31,8 @@ typedef struct bine__micro {
     const struct bine__pystate *saved; /* lies on that stack */
     bine__slot
         *slot; /* the stack it is on, a coroutine's perhaps; NULL: not started, done, or the host's own */
-    struct bine__wait *wait; /* what it is parked on */
+    struct bine__wait *wait;     /* what it is parked on */
+    struct bine__wait *left_off; /* what it was, until a signal's handler is done; the innermost */
     bine *rt;
     PyObject *context;         /* to start with; NULL: empty */
     struct bine__micro *older; /* all that live, in the order of spawning */
@@ -99,6 +100,7 @@ typedef struct bine__wait {
     void *what; /* begins with a bine__describe; NULL: time */
     bine__timer timer;
     bine__outcome outcome;
+    struct bine__wait *outer; /* left off: the one amidst which it was made */
 } bine__wait;
 
 /* Makes a new micro-thread ready to run for the first time; the caller fills in context before. BINE_ECLOSED
@@ -134,7 +136,8 @@ void bine__waiter_unlink(bine__waiter *waiter);
 void bine__wake_first(bine__waiters *among);
 void bine__wake_all(bine__waiters *among);
 
-/* Wakes one that is parked in no line, on `what`; no effect when it is not. */
+/* Wakes one that is parked in no line, on `what`, or will be again once it has seen to a signal; no effect
+ * when it is not. */
 void bine__micro_wake(bine__micro *micro, const void *what);
 
 /* What a park came to: BINE_OK to look again, BINE_ETIMEDOUT, BINE_ECANCELED, BINE_ENOMEM. Sees to signals.

@@ -2,6 +2,7 @@
 #include "core/runtime.h"
 
 #include "core/pyframe.h"
+#include "core/sigpipe.h"
 #include "reactor/guest.h"
 
 #include <dlfcn.h>
@@ -25,6 +26,8 @@ void bine_config_init(bine_config *config)
         .struct_size = sizeof *config,
         .stack_class = BINE_STACK_DEFAULT,
         .isolated = true,
+        .cooperative_stdlib = true,
+        .lookup_timeout_ns = 30000000000,
         .turn_ns = 5000000,
     };
 }
@@ -188,14 +191,17 @@ static void tame_signal_module(void)
     Py_XDECREF(module);
 }
 
-/* Finalisation resets signals that Python thinks it handles. */
+/* Finalisation writes what is left in sys.stdout, and resets signals that Python thinks it handles. */
 static int finalize(const bine *rt)
 {
+    bool held = bine__sigpipe_hold();
     struct sigaction host;
     int status;
 
     sigaction(SIGINT, NULL, &host);
     status = Py_FinalizeEx();
+    if (held)
+        bine__sigpipe_release();
     if (!rt->config.install_signal_handlers)
         sigaction(SIGINT, &host, NULL);
     return status;
@@ -237,6 +243,13 @@ static void on_signal_byte(bine_watch *watch, unsigned events)
     bine__ask(rt);
 }
 
+void bine__signals_forget(bine *rt)
+{
+    if (rt->signal_pipe[0] >= 0)
+        on_signal_byte(&rt->signal_watch, BINE_READABLE);
+    atomic_store(&rt->interrupted, false);
+}
+
 /* Where Python's signal handlers write their byte; -1: nowhere. Returns what it was before. */
 static int set_wakeup_fd(int fd)
 {
@@ -274,6 +287,7 @@ void bine__signals_release(bine *rt)
         return;
     bine__gil_take(rt);
     set_wakeup_fd(rt->foreign_wakeup);
+    on_signal_byte(&rt->signal_watch, BINE_READABLE); /* of one that came when the wait was over */
     rt->foreign_wakeup = -1;
     bine__gil_give(rt);
 }
@@ -358,6 +372,7 @@ static void leave_others(bine *rt)
     for (bine__micro *micro = rt->oldest; micro != NULL; micro = micro->newer)
         if (micro != rt->current)
             bine__micro_leave(micro);
+    bine__stdlib_forked(rt);
 }
 
 /* In the child of os.fork(): it shares the loop's descriptors with its parent, and a thread that is
@@ -368,6 +383,10 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     (void)args;
     if (bine__here != NULL) {
         bine__inbox_renew(bine__here->inbox);
+        bine__pool_forked(bine__here);
+        bine__offload_forked();
+        bine__children_forked(bine__here);
+        bine__stalls_forked(bine__here);
         if (bine__here->guest != NULL)
             bine__guest_forget(bine__here->guest);
         bine__here->guest = NULL;
@@ -378,15 +397,26 @@ static PyObject *after_fork(PyObject *unused, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *before_fork(PyObject *unused, PyObject *args)
+{
+    (void)unused;
+    (void)args;
+    if (bine__here != NULL)
+        bine__pool_before_fork(bine__here);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef before_fork_def = {"before_fork", before_fork, METH_NOARGS, NULL};
 static PyMethodDef after_fork_def = {"after_fork", after_fork, METH_NOARGS, NULL};
 
-static int mind_forks(void)
+/* `when` is a keyword of os.register_at_fork(). */
+static int mind_fork(const char *when, PyMethodDef *def)
 {
     PyObject *posix = PyImport_ImportModule("posix");
-    PyObject *function = PyCFunction_New(&after_fork_def, NULL);
+    PyObject *function = PyCFunction_New(def, NULL);
     PyObject *register_it = posix == NULL ? NULL : PyObject_GetAttrString(posix, "register_at_fork");
     PyObject *none_args = PyTuple_New(0);
-    PyObject *kwargs = function == NULL ? NULL : Py_BuildValue("{sO}", "after_in_child", function);
+    PyObject *kwargs = function == NULL ? NULL : Py_BuildValue("{sO}", when, function);
     PyObject *none = NULL;
 
     if (register_it != NULL && none_args != NULL && kwargs != NULL)
@@ -404,6 +434,13 @@ static int mind_forks(void)
     }
     Py_DECREF(none);
     return BINE_OK;
+}
+
+static int mind_forks(void)
+{
+    int status = mind_fork("before", &before_fork_def);
+
+    return status == BINE_OK ? mind_fork("after_in_child", &after_fork_def) : status;
 }
 
 void bine_interrupt(bine *rt)
@@ -721,6 +758,8 @@ static void run_out(bine *rt)
  * nobody took; then has all jobs free what they hold. GIL held. */
 static void wind_up(bine *rt)
 {
+    bine__stalls_close(rt);
+    bine__pool_close(rt);
     bine__inbox_close(rt->inbox, &rt->ready);
     bine__python_report_failed(rt);
     bine__deferreds_report(rt);

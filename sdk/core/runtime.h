@@ -30,7 +30,9 @@ struct bine {
     bool hooked;                /* somebody wants to know of switches: the two that follow */
     bool hooks;                 /* the host's switch hook or Python's */
     bool timing;                /* bine_tick_info's longest job */
+    unsigned fair_calls;        /* calls in a row that did not have to wait */
     uint64_t stop;              /* ready.out at which the tick looks up again */
+    uint64_t fair_turn;         /* ready.out when fair_calls began; see stdlib/fair.h */
     void *(*cxa_globals)(void); /* C++'s per-thread exception state, when libstdc++ is loaded */
     bine__micro host;           /* stands for the host's stack */
     bine__micro ending;         /* stands for one that has ended, while destructors still run on its stack */
@@ -50,6 +52,7 @@ struct bine {
     bine__timers on_real;
     bine__timers *real_timers;  /* `on_real`; in deterministic mode `timers` */
     bine__waiters next_frame;   /* who waits for it */
+    bine__waiters signalled;    /* who waits for a signal to Python, see signal.pause() */
     uint64_t frames;            /* that have begun while somebody waited */
     int64_t frame_due;          /* as real_timers go, when the host has no frames of its own */
     struct bine__jobtimes jobs; /* while `timing` */
@@ -84,6 +87,9 @@ struct bine {
     ino_t signal_inode;          /* of it */
     bine_watch signal_watch;
     struct bine__descriptors *descriptors; /* that somebody waits for; NULL: nobody has yet */
+    struct bine__pool *pool;               /* of threads, see service/pool.h; NULL: not needed yet */
+    struct bine__stalls *stalls;           /* see python/stall.h; NULL: not wanted */
+    size_t watched;                        /* descriptors that event loops watch, see asyncio/ */
 };
 
 /* C++ keeps the exceptions being handled per OS thread; each stack needs its own. This is the
@@ -169,6 +175,9 @@ void bine__job_ends(bine *rt, const bine__micro *owner);
 void bine__signals_attend(bine *rt);
 void bine__signals_release(bine *rt);
 
+/* Signals that have come so far are not news any more: the caller runs Python's handlers of them now. */
+void bine__signals_forget(bine *rt);
+
 /* Whether it is what Python runs for bine_interrupt(), on a host that handles signals itself. */
 bool bine__is_own_handler(PyObject *handler);
 
@@ -188,12 +197,38 @@ void bine__deferreds_end(bine *rt);
 void bine__descriptors_free(bine *rt);
 /* Whether anybody waits for a descriptor. */
 bool bine__descriptors_awaited(const bine *rt);
+/* Ends the pool's threads; those that have something to do are left behind with it. Nothing lives, or runs
+ * any more. */
+void bine__pool_close(bine *rt);
+/* Before a fork: threads that have nothing to do end. From 3.12 on CPython warns of forks where there are
+ * any. */
+void bine__pool_before_fork(bine *rt);
+/* In the child of a fork: the threads, and what they had to do, are the parent's; who waits for that, and is
+ * here since the host has forked, is told so. */
+void bine__pool_forked(bine *rt);
+/* Whether anybody waits for a thread of the pool. */
+bool bine__pool_awaited(const bine *rt);
+
+/* sdk/stdlib: */
+
+/* In the child of a fork: no thread of the pool is on its way into the interpreter. */
+void bine__offload_forked(void);
+/* In the child of a fork: who waits for children by a thread finds none. */
+void bine__children_forked(bine *rt);
+/* In the child of a fork, which has the running micro-thread alone: what others were about is over. */
+void bine__stdlib_forked(bine *rt);
 
 /* sdk/python: */
 
 /* In the child of a fork: threads that are not there any more wait for nothing. On the thread that forked,
  * GIL held. */
 void bine__python_forked(void);
+/* While rt->stalls: a turn begins; it has ended. */
+void bine__stalls_turn(bine *rt);
+void bine__stalls_turned(bine *rt);
+/* Nobody looks any more. In the child of a fork: the thread that looks is the parent's. */
+void bine__stalls_close(bine *rt);
+void bine__stalls_forked(bine *rt);
 /* bine_micro_name(). */
 const char *bine__python_name(const bine__micro *micro);
 /* Control has come to rt->current. */

@@ -116,6 +116,16 @@ static inline void bine__fiber_deinit(bine__fiber *fiber)
     (void)fiber;
 }
 
+/* A thread's clean-up where pthread_exit() ends it: the frames below never returned, and their poison is in
+ * the way of whatever runs there next. */
+BINE__NO_ASAN static inline void bine__thread_exits(void *unused)
+{
+#if BINE__ASAN
+    __asan_unpoison_memory_region((const char *)__builtin_frame_address(0) - 65536, 65536);
+#endif
+    (void)unused;
+}
+
 static inline unsigned bine__valgrind_stack_register(char *low, char *high)
 {
 #if BINE__VALGRIND

@@ -18,6 +18,12 @@ typedef struct bine__queue {
     uint64_t out;    /* which does one of each, does not wait for itself */
 } bine__queue;
 
+/* One more; another thread may look (see python/stall.c). */
+static inline void bine__count_up(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 static inline size_t bine__queue_count(const bine__queue *queue)
 {
     return (size_t)(queue->in - queue->out);
@@ -50,7 +56,7 @@ static inline bine__job *bine__queue_pop(bine__queue *queue)
 
     if (job != NULL) {
         queue->head = job->next;
-        queue->out++;
+        bine__count_up(&queue->out);
     }
     return job;
 }

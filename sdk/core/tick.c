@@ -55,6 +55,7 @@ static void deliver_interrupt(bine *rt)
 
     if (micro != NULL && micro != rt->current)
         bine__micro_interrupt(micro, BINE__SIGNAL);
+    bine__wake_all(&rt->signalled); /* when that has handled it */
 }
 
 /* Takes in what other threads sent, what descriptors and clocks say. Only enqueues. */
@@ -198,6 +199,8 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
 
     rt->ticking = true;
     rt->asked = false;
+    if (rt->stalls != NULL)
+        bine__stalls_turn(rt);
     if (rt->guest != NULL)
         bine__guest_turn(rt->guest);
     look_up(rt);
@@ -208,6 +211,8 @@ uint64_t bine__turn(bine *rt, int64_t budget_ns, bool is_frame)
         bine__gil_give(rt);
     }
     rt->ticking = false;
+    if (rt->stalls != NULL)
+        bine__stalls_turned(rt);
     bine__plan(rt);
     return done;
 }

@@ -265,6 +265,24 @@ PyObject *bine__raise_pending(bine *rt)
     return NULL;
 }
 
+static int raise_thrown(void *id)
+{
+    bine_micro *micro = bine_micro_current();
+
+    if (micro == NULL || micro->core.id != (uint64_t)(uintptr_t)id || micro->thrown == NULL)
+        return 0;
+    bine__raise_pending(micro->core.rt);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+void bine__raise_thrown_soon(void)
+{
+    bine_micro *micro = bine_micro_current();
+
+    if (micro != NULL && micro->thrown != NULL)
+        (void)Py_AddPendingCall(raise_thrown, (void *)(uintptr_t)micro->core.id);
+}
+
 int bine__python_interrupted(bine *rt)
 {
     bine_micro *micro = bine_micro_current();

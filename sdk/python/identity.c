@@ -38,12 +38,14 @@ static PyObject *original_clock;
 static PyObject *os_thread(PyObject *ident)
 {
     unsigned long id = PyLong_AsUnsignedLong(ident);
-    PyThreadState *t = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    const bine *rt = bine__python_now->rt;
+    PyThreadState *t;
 
     if (id == (unsigned long)-1 && PyErr_Occurred())
         return NULL;
-    if (bine__python_now->rt != NULL && bine__is_micro_id(id))
-        id = bine__python_now->rt->tstate->thread_id;
+    if (rt != NULL && (bine__is_micro_id(id) || id == rt->tstate->thread_id))
+        return PyLong_FromUnsignedLong(rt->tstate->thread_id);
+    t = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
     while (t != NULL && t->thread_id != id)
         t = PyThreadState_Next(t);
     if (t != NULL && id != 0) /* 0: one that is about to start */

@@ -183,7 +183,7 @@ static bine_idle judge(bine *rt)
         return BINE_IDLE_BUSY; /* a signal's handler is to run */
     if (rt->timers.count > 0 || rt->on_real.count > 0 || rt->next_frame.first != NULL)
         return BINE_IDLE_TIME;
-    if (bine__descriptors_awaited(rt))
+    if (bine__descriptors_awaited(rt) || bine__pool_awaited(rt) || rt->watched > 0)
         return BINE_IDLE_OUTSIDE;
     if (bine__other_threads_act() || bine__deferreds_expected(rt))
         return BINE_IDLE_OUTSIDE;

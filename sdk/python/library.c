@@ -3,7 +3,9 @@
  */
 #include "python/library.h"
 
+#include "asyncio/loop.h"
 #include "core/coroutine.h"
+#include "stdlib/process.h"
 #include "python/line.h"
 #include "python/microthread.h"
 #include "python/python.h"
@@ -84,6 +86,14 @@ static PyObject *look_again(PyObject *unused, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* shutting_down(): nothing is spawned any more. */
+static PyObject *shutting_down(PyObject *unused, PyObject *none)
+{
+    (void)unused;
+    (void)none;
+    return PyBool_FromLong(bine__here == NULL || bine__here->shutting_down);
+}
+
 /* config_seed(): bine_config.seed. */
 static PyObject *config_seed(PyObject *unused, PyObject *none)
 {
@@ -103,6 +113,9 @@ static PyMethodDef calls[] = {
     {"guard_locks", guard_locks, METH_NOARGS, NULL},
     {"give_queue", bine__give_queue, METH_O, NULL},
     {"on_import", bine__on_import, METH_VARARGS, NULL},
+    {"shutting_down", shutting_down, METH_NOARGS, NULL},
+    {"await_child", (PyCFunction)(void (*)(void))bine__await_child, METH_FASTCALL, NULL},
+    {"loop_types", bine__loop_types, METH_NOARGS, NULL},
     {"config_seed", config_seed, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

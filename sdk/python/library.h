@@ -4,6 +4,8 @@
 
 #include <Python.h>
 
+#include <stdbool.h>
+
 /* Made from sdk/python/lib/ by sdk/CMakeLists.txt; the last has no name. */
 typedef struct bine__library_part {
     const char *name;
@@ -36,5 +38,9 @@ PyObject *bine__give_queue(PyObject *unused, PyObject *module);
 
 /* Has imports looked at. At open. 0, or -1 with an exception. */
 int bine__watch_imports(void);
+/* See importlock.c. 0, or -1 with an exception. */
+int bine__mend_import_locks(PyObject *bootstrap);
+/* Whether this thread stands in line for a module that a micro-thread imports. */
+bool bine__micro_imports_it(void);
 
 #endif

@@ -1,7 +1,9 @@
 #include "python/line.h"
 
+#include "python/library.h"
 #include "python/lock.h"
 #include "python/python.h"
+#include "stdlib/gate.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -220,19 +222,31 @@ static int wait_as_micro(bine *rt, const bine__want *want, PyObject **object)
 
 /* ---- waiting as an OS thread ---- */
 
+/* After so long the runtime's own thread looks again who may end its wait: the other threads may have ended,
+ * and those of the pool, which are Python's for the length of a call alone, have nothing to do with it. */
+#define LOOK_AGAIN_NS INT64_C(20000000)
+
 static bine__ticket *bells; /* those of all OS threads that wait */
+
+static int64_t stretch(int64_t left)
+{
+    if (bine__here == NULL || (left >= 0 && left < LOOK_AGAIN_NS))
+        return left;
+    return LOOK_AGAIN_NS;
+}
 
 /* Until the bell has rung or `end` (INT64_MAX: never) is there. BINE_OK to look whether it is served. What is
  * stubborn leaves signals to the interpreter. */
 static int listen(bine__ticket *t, int64_t end, bool stubborn)
 {
     int64_t left = end == INT64_MAX ? -1 : end - bine__monotonic(NULL);
+    int64_t now = stretch(left);
     PyLockStatus rung;
 
     if (end != INT64_MAX && left <= 0)
         return BINE_ETIMEDOUT;
     Py_BEGIN_ALLOW_THREADS;
-    rung = PyThread_acquire_lock_timed(t->bell, left < 0 ? -1 : (left + 999) / 1000, !stubborn);
+    rung = PyThread_acquire_lock_timed(t->bell, now < 0 ? -1 : (now + 999) / 1000, !stubborn);
     Py_END_ALLOW_THREADS;
     if (rung == PY_LOCK_INTR && Py_MakePendingCalls() != 0)
         return BINE_ESCRIPT;
@@ -313,8 +327,11 @@ static int wait_as_thread(const bine__want *want, PyObject **object)
     t->forever = end == INT64_MAX;
     if (t->forever && bine__here == NULL && !bine__other_threads_act())
         bine__look_again(); /* this was the last that could end what micro-threads wait for */
-    while (!t->served && status == BINE_OK)
+    while (!t->served && status == BINE_OK) {
         status = listen(t, end, want->stubborn);
+        if (!t->served && status == BINE_OK)
+            status = bine__line_refuse(want);
+    }
     unlink_ticket(t);
     if (t->served && status == BINE_ESCRIPT)
         raise_later();
@@ -350,7 +367,7 @@ static bool has_micro(const bine__line *line)
  * it; here that must not be for ever, nor for a micro-thread. */
 static bool may_block(const bine *rt, const bine__want *want)
 {
-    if (is_finalizing() || !bine__other_threads_exist() || want->held_by_micro)
+    if (is_finalizing() || !bine__other_threads_exist() || want->held_by_micro || bine__micro_imports_it())
         return false;
     return rt->python->rt == NULL || (!want->strict && !has_micro(want->line));
 }
@@ -399,6 +416,7 @@ void bine__python_forked(void)
     for (const bine__micro *micro = rt == NULL ? NULL : rt->oldest; micro != NULL; micro = micro->newer)
         if (micro->wait != NULL)
             bine__python_left(micro->wait);
+    bine__gates_forked(bine__here == NULL ? NULL : bine__here->current);
 }
 
 int64_t bine__line_clock(void)

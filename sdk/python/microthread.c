@@ -1,6 +1,7 @@
 #include "python/microthread.h"
 
 #include "data/scope.h"
+#include "python/library.h"
 #include "python/python.h"
 
 #include <stddef.h>
@@ -143,7 +144,7 @@ static void raise_not_begun(bine_micro *self)
 
     if (self->core.pending & BINE__EXIT)
         PyErr_SetString(py->exit, "the host shut its scripts down before this one began");
-    else if (self->core.pending != 0)
+    else if (self->core.pending & BINE__CANCEL)
         PyErr_SetString(py->cancelled, "the micro-thread was cancelled before it began");
     else
         PyErr_SetString(PyExc_MemoryError, "no address space or no mapping left for a micro-thread's stack");
@@ -890,10 +891,27 @@ static PyType_Spec await_spec = {
     .slots = await_slots,
 };
 
+/* Whether it is a callback of an event loop that runs. -1 with an exception. */
+static int in_event_loop(void)
+{
+    PyObject *module = bine__imported("_asyncio"); /* borrowed */
+    PyObject *loop = module == NULL ? NULL : PyObject_CallMethod(module, "_get_running_loop", NULL);
+    int is = loop != NULL && loop != Py_None;
+
+    Py_XDECREF(loop);
+    return PyErr_Occurred() != NULL ? -1 : is;
+}
+
 PyObject *bine__await_object(bine__python *py, PyObject *target, PyObject *(*finish)(PyObject *))
 {
-    awaiting *self = PyObject_GC_New(awaiting, py->await_type);
+    int in_loop = in_event_loop();
+    awaiting *self;
 
+    if (in_loop < 0)
+        return NULL;
+    if (in_loop)
+        return bine__library_call("eventloop", "await_in_loop", &target, 1, NULL);
+    self = PyObject_GC_New(awaiting, py->await_type);
     if (self == NULL)
         return NULL;
     self->target = Py_NewRef(target);

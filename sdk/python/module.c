@@ -1,9 +1,13 @@
 /* Module bine, as scripts import it, and its life with the runtime. */
 #include "python/python.h"
+#include "stdlib/offload.h"
+#include "stdlib/standin.h"
 
+#include "asyncio/loop.h"
 #include "core/pyframe.h"
 #include "python/library.h"
 #include "python/microthread.h"
+#include "python/stall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -191,6 +195,22 @@ static PyObject *py_exclusive(PyObject *module, PyObject *file)
     return bine__library_call("exclusive", "Exclusive", &file, 1, NULL);
 }
 
+static PyObject *py_run_async(PyObject *module, PyObject *awaitable)
+{
+    (void)module;
+    return bine__library_call("eventloop", "run_async", &awaitable, 1, NULL);
+}
+
+/* What importing asyncio for would cost everybody. */
+static PyObject *py_getattr(PyObject *module, PyObject *name)
+{
+    if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, "EventLoop") == 0)
+        return bine__library_call("eventloop", "give_class", NULL, 0, NULL);
+    PyErr_Format(PyExc_AttributeError, "module 'bine' has no attribute %R", name);
+    (void)module;
+    return NULL;
+}
+
 static PyMethodDef functions[] = {
     {"spawn", (PyCFunction)(void (*)(void))bine__py_spawn, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("spawn($module, function, /, *args, **kwargs)\n--\n\n"
@@ -250,6 +270,20 @@ static PyMethodDef functions[] = {
          "are as parallel() has them.\n\n"
          "With `executor`, a concurrent.futures.Executor or what looks like one, that makes the calls;\n"
          "this micro-thread waits. An error cancels those that it has not begun.")},
+    {"run_async", py_run_async, METH_O,
+     PyDoc_STR(
+         "run_async($module, awaitable, /)\n--\n\n"
+         "Run a coroutine on the event loop that this runtime's micro-threads share, and return its result;\n"
+         "of an asyncio.Future or Task wait for that. The other micro-threads go on. When the wait is cut\n"
+         "short, by a cancel, a timeout, the end, it is cancelled and its end waited for.")},
+    {"__getattr__", py_getattr, METH_O,
+     PyDoc_STR("__getattr__($module, name, /)\n--\n\nEventLoop, made when it is first asked for.")},
+    {"patched", bine__py_patched, METH_NOARGS,
+     PyDoc_STR(
+         "patched($module, /)\n--\n\n"
+         "Return what of Python's own modules suspends only its micro-thread though it blocks elsewhere: a\n"
+         "dict of names and what each waits by. In it is also what cannot be replaced: its text begins with\n"
+         "'blocks'. Functions of modules that nobody has imported yet are not in it.")},
     {"exclusive", py_exclusive, METH_O,
      PyDoc_STR(
          "exclusive($module, file_or_socket, /)\n--\n\n"
@@ -423,8 +457,10 @@ static int fill(bine *rt)
         return -1;
     if (bine__watch_imports() != 0 || bine__replace_threads(rt) != 0 || start_from_seed(rt) != 0)
         return -1;
-    if (bine__refuse_waits() != 0)
+    if (bine__refuse_waits() != 0 || bine__standins_open(rt) != 0)
         return -1;
+    if (bine__stalls_open(rt) != 0)
+        return PyErr_NoMemory() == NULL ? -1 : 0;
     if (bine__mind_locals(rt) != 0)
         return -1;
     if (rt->config.stack_class == BINE_STACK_SMALL && bine__replace_borrowers(rt) != 0)
@@ -475,6 +511,10 @@ void bine__python_close(bine *rt)
 {
     /* The types and exceptions stay: scripts' last destructors, which finalisation runs, may
      * still meet them. */
+    bine__stalls_close(rt);
+    bine__offload_close();
+    bine__standins_close();
+    bine__loops_close(rt->python);
     restore_recursion_limit(rt->python);
     rt->python->rt = NULL;
     rt->hooked = rt->hooks = false;

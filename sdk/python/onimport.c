@@ -8,21 +8,47 @@
 
 #include <signal.h>
 
-static PyObject *wishes; /* name -> function(module) */
+static PyObject *wishes; /* name -> list of function(module) */
 static PyObject *original_load;
 
-/* Calls what was wished for once `module` is there. What goes wrong is no matter of whoever imports. */
-static void fulfil(PyObject *name, PyObject *module)
+/* What goes wrong is no matter of whoever imports. */
+static void fulfil(PyObject *function, PyObject *module)
 {
-    PyObject *function = Py_XNewRef(PyDict_GetItemWithError(wishes, name));
-    PyObject *none = NULL;
+    PyObject *none = PyObject_CallOneArg(function, module);
 
-    if (function != NULL)
-        none = PyObject_CallOneArg(function, module);
-    if (PyErr_Occurred())
+    if (none == NULL)
         PyErr_WriteUnraisable(function);
     Py_XDECREF(none);
-    Py_XDECREF(function);
+}
+
+/* Calls what was wished for once `module` is there. */
+static void fulfil_all(PyObject *name, PyObject *module)
+{
+    PyObject *functions = Py_XNewRef(PyDict_GetItemWithError(wishes, name));
+
+    for (Py_ssize_t i = 0; functions != NULL && i < PyList_GET_SIZE(functions); i++)
+        fulfil(PyList_GET_ITEM(functions, i), module);
+    if (functions == NULL && PyErr_Occurred())
+        PyErr_WriteUnraisable(name);
+    Py_XDECREF(functions);
+}
+
+static int add_wish(PyObject *name, PyObject *function)
+{
+    PyObject *functions = Py_XNewRef(PyDict_GetItemWithError(wishes, name));
+    int status;
+
+    if (functions != NULL) {
+        status = PyList_Append(functions, function);
+        Py_DECREF(functions);
+        return status;
+    }
+    functions = PyErr_Occurred() ? NULL : PyList_New(0);
+    status = functions == NULL ? -1 : PyList_Append(functions, function);
+    if (status == 0)
+        status = PyDict_SetItem(wishes, name, functions);
+    Py_XDECREF(functions);
+    return status;
 }
 
 /* Whether a module is of machine code, which may do to signals what it likes. */
@@ -78,7 +104,7 @@ static PyObject *load(PyObject *unused, PyObject *spec)
         return module; /* as it is: what is imported while the interpreter ends stays CPython's */
     name = PyObject_GetAttrString(spec, "name");
     if (name != NULL && PyUnicode_Check(name) && PyDict_Contains(wishes, name) == 1)
-        fulfil(name, module);
+        fulfil_all(name, module);
     PyErr_Clear();
     Py_XDECREF(name);
     return module;
@@ -93,12 +119,11 @@ PyObject *bine__on_import(PyObject *unused, PyObject *args)
     PyObject *module;
 
     (void)unused;
-    if (!PyArg_ParseTuple(args, "UO:on_import", &name, &function) ||
-        PyDict_SetItem(wishes, name, function) != 0)
+    if (!PyArg_ParseTuple(args, "UO:on_import", &name, &function) || add_wish(name, function) != 0)
         return NULL;
     module = PyDict_GetItemWithError(PyImport_GetModuleDict(), name);
     if (module != NULL)
-        fulfil(name, module);
+        fulfil(function, module);
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
@@ -113,6 +138,8 @@ int bine__watch_imports(void)
         original_load = PyObject_GetAttrString(bootstrap, "_load_unlocked");
     if (original_load != NULL && function != NULL && wishes != NULL)
         status = PyObject_SetAttrString(bootstrap, "_load_unlocked", function);
+    if (status == 0)
+        status = bine__mend_import_locks(bootstrap);
     Py_XDECREF(function);
     Py_XDECREF(bootstrap);
     return status;

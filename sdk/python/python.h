@@ -46,6 +46,7 @@ typedef struct bine__python {
     PyObject *switch_hook;                /* a script's, or NULL */
     PyObject *library;                    /* name -> namespace of the parts in Python that have been run */
     bine_micro *failed;                   /* ended with an error that nobody has taken yet */
+    struct bine__loop *loops;             /* event loops that are open */
     struct bine__generator *generators;   /* that have begun and not ended, the newest first */
     bool closed_generators;               /* none begins any more */
     bine__job call;                       /* wakes the following */
@@ -91,6 +92,9 @@ PyObject *bine__raise_status(bine *rt, int status, const char *message);
 void bine__raise_host_error(int status, const char *message);
 /* Raises what is pending in the running micro-thread. */
 PyObject *bine__raise_pending(bine *rt);
+/* A signal handler's exception has cut a wait short, but there is an outcome that comes first: it is raised
+ * right behind that, or by the next wait, whatever is first. */
+void bine__raise_thrown_soon(void);
 /* Whether an exception is the way a micro-thread ends that was told to. */
 bool bine__is_farewell(const bine__python *py, PyObject *exception);
 

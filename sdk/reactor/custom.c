@@ -1,6 +1,8 @@
 /* The reactor on a loop that the host supplies, by the functions of bine/reactor.h. */
 #include "reactor/reactor.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 typedef struct custom {
@@ -39,6 +41,8 @@ static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
 {
     custom *c = (custom *)reactor;
 
+    if (events != 0 && fcntl(w->fd, F_GETFD) < 0)
+        return -errno; /* the host need not know */
     return c->host.watch(c->host.user, w->fd, events, w);
 }
 

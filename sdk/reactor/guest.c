@@ -160,6 +160,16 @@ void bine__guest_wait(bine__guest *guest, int fd, int64_t timeout_ns)
     give_order(guest, o);
 }
 
+bool bine__guest_owns(bine__guest *guest, int fd)
+{
+    bool own;
+
+    pthread_mutex_lock(&guest->lock);
+    own = fd == guest->news;
+    pthread_mutex_unlock(&guest->lock);
+    return own;
+}
+
 void bine__guest_free(bine__guest *guest)
 {
     give_order(guest, (order){.over = true});

@@ -4,6 +4,7 @@
 #define BINE_REACTOR_GUEST_H
 
 #include <bine/runtime.h>
+#include <stdbool.h>
 
 typedef struct bine__guest bine__guest;
 
@@ -17,6 +18,9 @@ void bine__guest_turn(bine__guest *guest);
 /* Waits for `fd` to become readable, at most `timeout_ns` (negative: without limit), then calls `request`
  * once; in the place of what it waited for before. Does nothing while a turn is on request. */
 void bine__guest_wait(bine__guest *guest, int fd, int64_t timeout_ns);
+
+/* Whether `fd` is its own. */
+bool bine__guest_owns(bine__guest *guest, int fd);
 
 /* Ends the thread and waits for that; a `request` that is being made returns first. */
 void bine__guest_free(bine__guest *guest);

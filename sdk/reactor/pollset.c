@@ -71,51 +71,58 @@ int bine__pollset_init(bine__pollset *set)
 static int reserve(bine__pollset *set, size_t fd)
 {
     size_t size = fd + fd / 2 + 16;
-    bine_watch **by_fd;
+    struct bine__polled *by_fd;
 
     if (fd < set->size)
         return 0;
-    by_fd = realloc(set->by_fd, size * sizeof(bine_watch *));
+    by_fd = realloc(set->by_fd, size * sizeof *by_fd);
     if (by_fd == NULL)
         return -ENOMEM;
-    memset(by_fd + set->size, 0, (size - set->size) * sizeof(bine_watch *));
+    memset(by_fd + set->size, 0, (size - set->size) * sizeof *by_fd);
     set->by_fd = by_fd;
     set->size = size;
     return 0;
 }
 
-/* Whether it is in there already is for the kernel to say: a number may stand for another file by now. */
-static int list(const bine__pollset *set, int fd, unsigned events)
+/* The kernel is to tell once when one of `events` has come. Whether it has the descriptor in the set already
+ * is for it to say: the number may stand for another file by now. */
+static int arm(bine__pollset *set, int fd, unsigned events)
 {
-    struct epoll_event event = {.data.u64 = (uint64_t)fd};
+    struct bine__polled *polled = &set->by_fd[fd];
+    int first = polled->listed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int other = polled->listed ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    struct epoll_event event = {.events = EPOLLONESHOT, .data.u64 = (uint64_t)fd};
 
     if (events & BINE_READABLE)
         event.events |= EPOLLIN;
     if (events & BINE_WRITABLE)
         event.events |= EPOLLOUT;
-    if (epoll_ctl(set->fd, EPOLL_CTL_ADD, fd, &event) == 0)
+    polled->listed = polled->armed = true;
+    if (epoll_ctl(set->fd, first, fd, &event) == 0)
         return 0;
-    if (errno == EEXIST && epoll_ctl(set->fd, EPOLL_CTL_MOD, fd, &event) == 0)
+    if ((errno == EEXIST || errno == ENOENT) && epoll_ctl(set->fd, other, fd, &event) == 0)
         return 0;
+    polled->listed = polled->armed = false;
     return -errno;
 }
 
 int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events)
 {
     int status = watch->fd < 0 ? -EBADF : reserve(set, (size_t)watch->fd);
+    struct bine__polled *polled;
 
     if (status != 0)
         return status;
-    if (set->by_fd[watch->fd] != NULL && set->by_fd[watch->fd] != watch)
+    polled = &set->by_fd[watch->fd];
+    if (polled->watch != NULL && polled->watch != watch)
         return -EEXIST; /* the runtime's own, say */
-    if (events == 0) {
-        (void)epoll_ctl(set->fd, EPOLL_CTL_DEL, watch->fd, NULL); /* it may have been closed */
-        set->by_fd[watch->fd] = NULL;
+    if (events == 0) {  /* the kernel may tell once more */
+        polled->watch = NULL;
         return 0;
     }
-    status = list(set, watch->fd, events);
+    status = arm(set, watch->fd, events);
     if (status == 0)
-        set->by_fd[watch->fd] = watch;
+        polled->watch = watch;
     return status;
 }
 
@@ -147,32 +154,36 @@ static void silence(bine__pollset *set)
     (void)atomic_exchange(&set->rung, false);
 }
 
-/* False: nobody waits for that. */
-static bool tell_one(bine__pollset *set, const struct epoll_event *event)
+/* Those that go on are armed anew; if that fails, its number has been closed, and they see to it when they
+ * next ask. */
+static void tell_one(bine__pollset *set, const struct epoll_event *event)
 {
-    bine_watch *watch;
+    struct bine__polled *polled;
+    size_t fd = (size_t)event->data.u64;
 
     if (event->data.u64 == BELL) {
         silence(set);
-        return true;
+        return;
     }
-    watch = event->data.u64 < set->size ? set->by_fd[event->data.u64] : NULL;
-    if (watch == NULL)
-        return false;
-    bine_watch_ready(watch, ready_for(event->events));
-    return true;
+    if (fd >= set->size)
+        return;
+    polled = &set->by_fd[fd];
+    polled->armed = false;
+    if (polled->watch == NULL)
+        return;
+    bine_watch_ready(polled->watch, ready_for(event->events));
+    polled = &set->by_fd[fd]; /* the table may have grown */
+    if (polled->watch != NULL && !polled->armed)
+        (void)arm(set, (int)fd, polled->watch->events);
 }
 
-bool bine__pollset_tell(bine__pollset *set)
+void bine__pollset_tell(bine__pollset *set)
 {
     struct epoll_event events[BATCH];
     int count = epoll_wait(set->fd, events, BATCH, 0);
-    bool known = true;
 
     for (int i = 0; i < count; i++)
-        if (!tell_one(set, &events[i]))
-            known = false;
-    return known;
+        tell_one(set, &events[i]);
 }
 
 /* The kernel knows that bell in that set. */
@@ -206,9 +217,10 @@ int bine__pollset_renew(bine__pollset *set, bool forked)
     if (status != 0)
         return status;
     for (size_t fd = 0; fd < set->size; fd++) {
-        bine_watch *watch = set->by_fd[fd];
+        bine_watch *watch = set->by_fd[fd].watch;
 
-        if (watch != NULL && list(set, (int)fd, watch->events) != 0)
+        set->by_fd[fd].listed = false;
+        if (watch != NULL && arm(set, (int)fd, watch->events) != 0)
             bine_watch_ready(watch, BINE_READABLE | BINE_WRITABLE);
     }
     atomic_store(&set->rung, false);

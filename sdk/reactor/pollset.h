@@ -1,7 +1,12 @@
 /* What a reactor on libuv waits for, in an epoll instance of its own: the watches, and a bell for other
  * threads. libuv in turn watches that as one descriptor, or the host does; the kernel knows of a watch at
  * once. libuv ends the process when a descriptor of its own has been closed by somebody; here that is an
- * error, and of a watch goes unnoticed. Owner thread only, but for bine__pollset_ring(). */
+ * error, and of a watch goes unnoticed.
+ *
+ * What has been watched once stays in the instance, and is armed for one event at a time: that costs a third
+ * of putting it in and taking it out. What nobody watches any more may be told of once.
+ *
+ * Owner thread only, but for bine__pollset_ring(). */
 #ifndef BINE_REACTOR_POLLSET_H
 #define BINE_REACTOR_POLLSET_H
 
@@ -14,7 +19,11 @@ typedef struct bine__pollset {
     int fd; /* readable when one of them is ready, or the bell has been rung; -1: none was to be had */
     atomic_int bell;  /* an eventfd, or -1 */
     atomic_bool rung; /* since the last bine__pollset_tell() */
-    bine_watch **by_fd;
+    struct bine__polled {
+        bine_watch *watch; /* NULL: none, or it has ended */
+        bool listed;       /* the kernel has it in the set, unless it has been closed meanwhile */
+        bool armed;        /* the kernel is to tell */
+    } * by_fd;
     size_t size;
 } bine__pollset;
 
@@ -27,10 +36,8 @@ int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events);
 /* The set is readable: now, or until it was told. Thread: any, and in a signal handler. */
 void bine__pollset_ring(bine__pollset *set);
 
-/* Tells those that are ready, without waiting. False: a watch that has ended is still in there (its
- * descriptor was closed, and its file is open under another number) and would be told of for ever:
- * bine__pollset_renew(). */
-bool bine__pollset_tell(bine__pollset *set);
+/* Tells those that are ready, without waiting. */
+void bine__pollset_tell(bine__pollset *set);
 
 /* False: it, or the bell, has been closed by somebody; the numbers are perhaps other files' by now. */
 bool bine__pollset_intact(const bine__pollset *set);

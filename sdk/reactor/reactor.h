@@ -40,12 +40,15 @@ typedef struct bine__reactor_kind {
     void (*plan)(bine__reactor *reactor, int64_t wait_ns, bool waits);
 
     /* watch->events is to become `events`; 0: it ends, and `watch` is not touched again. 0, or a negative
-     * errno; never for 0. */
+     * errno, such as EBADF; never for 0. */
     int (*watch)(bine__reactor *reactor, bine_watch *watch, unsigned events);
 
     /* Readable when poll() has something to take in, or a turn is wanted: from the first call on; the kernel
      * knows of all watches. Negative: there is none. */
     int (*poll_fd)(bine__reactor *reactor);
+
+    /* Whether `fd` is one that it stands on: scripts must not close it. May be NULL. */
+    bool (*owns)(const bine__reactor *reactor, int fd);
 
     /* False: a descriptor that it stands on has been closed by somebody, or was not to be had. Asked after
      * each turn. May be NULL. */

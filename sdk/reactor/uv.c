@@ -8,6 +8,11 @@
 #include <sys/epoll.h>
 #include <uv.h>
 
+/* Less than this libuv, which counts in milliseconds, would make too much of. */
+#define BRIEFLY_NS 1000000
+/* More than asked for, so that those who are due closely one after another are woken together. */
+#define SLACK_NS 50000
+
 /* How long a turn is put off when no loop is to be had, before that is tried again. */
 #define RETRY_MS 10
 
@@ -32,8 +37,6 @@ typedef struct uv_reactor {
     int handles; /* that are not closed yet */
 } uv_reactor;
 
-static int renew_watches(uv_reactor *r, bool forked);
-
 static void wake(bine__reactor *reactor)
 {
     bine__pollset_ring(&((uv_reactor *)reactor)->set);
@@ -51,17 +54,13 @@ static void set_timer(uv_reactor *r, uv_timer_cb fire, int64_t ns)
 
 /* ---- watches ---- */
 
-static void take_in(uv_reactor *r)
-{
-    if (!bine__pollset_tell(&r->set))
-        (void)renew_watches(r, false); /* if it failed, the end of the turn tries it again */
-}
-
 static void on_watches(uv_poll_t *poll, int status, int events)
 {
+    uv_reactor *r = poll->data;
+
     (void)status;
     (void)events;
-    take_in(poll->data);
+    bine__pollset_tell(&r->set);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -112,6 +111,17 @@ static int renew_watches(uv_reactor *r, bool forked)
 static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
 {
     return bine__pollset_watch(&((uv_reactor *)reactor)->set, w, events);
+}
+
+static bool owns(const bine__reactor *reactor, int fd)
+{
+    const uv_reactor *r = (const uv_reactor *)reactor;
+    const uv_loop_t *loop = r->loop;
+
+    if (fd == r->set.fd || fd == r->set.bell)
+        return true;
+    return loop != NULL && (fd == loop->backend_fd || fd == loop->async_io_watcher.fd ||
+                            fd == loop->signal_pipefd[0] || fd == loop->signal_pipefd[1]);
 }
 
 static bool intact(const bine__reactor *reactor)
@@ -213,6 +223,14 @@ static bool can_wait(uv_reactor *r)
     return r->watches != NULL || (r->loop == NULL && open_loop(r) == 0);
 }
 
+static void wait_briefly(const uv_reactor *r, int64_t ns)
+{
+    struct pollfd set = {.fd = r->set.fd, .events = POLLIN};
+    struct timespec limit = {.tv_nsec = ns + SLACK_NS};
+
+    (void)ppoll(&set, 1, &limit, NULL);
+}
+
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
     uv_reactor *r = (uv_reactor *)reactor;
@@ -220,9 +238,12 @@ static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
     if (timeout_ns != 0 && !can_wait(r)) {
         poll(NULL, 0, RETRY_MS);
         timeout_ns = 0;
+    } else if (timeout_ns > 0 && timeout_ns < BRIEFLY_NS) {
+        wait_briefly(r, timeout_ns);
+        timeout_ns = 0;
     }
     if (timeout_ns == 0) { /* there is nothing else on the loop */
-        take_in(r);
+        bine__pollset_tell(&r->set);
         return;
     }
     if (timeout_ns > 0)
@@ -273,6 +294,7 @@ static const bine__reactor_kind own_kind = {
     .ask = ask_own,
     .watch = watch,
     .poll_fd = poll_fd_own,
+    .owns = owns,
     .intact = intact,
     .renew = renew_own,
     .free = free_own,
@@ -390,6 +412,7 @@ static const bine__reactor_kind host_kind = {
     .plan = plan_host,
     .watch = watch,
     .poll_fd = no_poll_fd,
+    .owns = owns,
     .intact = intact,
     .renew = renew_on_host,
     .free = free_on_host,

@@ -1,6 +1,8 @@
-/* Waiting for descriptors: one watch for each, however many micro-threads wait for it, as long as somebody
- * does. Owner thread. */
-#include "core/runtime.h"
+/* Waiting for descriptors: one watch for each, however many micro-threads wait for it. What a descriptor has
+ * here stays until the runtime is closed: its number will be used again. Owner thread. */
+#include "service/descriptor.h"
+
+#include "reactor/guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,16 +21,19 @@ typedef struct wish {
     bine__describe describe; /* first */
     bine__micro *micro;
     bine__timer timer; /* real time */
+    uint64_t number;   /* of all waits; the first is 1 */
     int fd;
     unsigned events;
     unsigned ready; /* of those; 0: not yet */
     bool late;
+    bool closed; /* the descriptor, by a script */
 } wish;
 
 struct bine__descriptors {
     descriptor **by_fd;
     size_t size;
-    size_t count;
+    size_t waiting; /* micro-threads, for all of them. With the GIL */
+    uint64_t waits; /* so many have begun. With the GIL */
 };
 
 /* ---- the table ---- */
@@ -73,7 +78,7 @@ void bine__descriptors_free(bine *rt)
 
 bool bine__descriptors_awaited(const bine *rt)
 {
-    return rt->descriptors != NULL && rt->descriptors->count > 0;
+    return rt->descriptors != NULL && rt->descriptors->waiting > 0;
 }
 
 /* ---- one of them ---- */
@@ -83,20 +88,14 @@ static wish *wish_of(bine__waiter *waiter)
     return ((bine__wait *)(void *)waiter)->what;
 }
 
-/* Watches for what is waited for, and is gone when that is nothing. */
+/* Watches for what is waited for. */
 static void adjust(descriptor *d)
 {
-    struct bine__descriptors *all = d->rt->descriptors;
     unsigned events = 0;
 
     for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = waiter->next)
         events |= wish_of(waiter)->events;
     (void)bine__watch_set(&d->watch, events); /* fewer than before, which cannot fail */
-    if (events != 0)
-        return;
-    all->by_fd[d->watch.fd] = NULL;
-    all->count--;
-    free(d);
 }
 
 static void on_ready(bine_watch *watch, unsigned events)
@@ -117,22 +116,27 @@ static void on_ready(bine_watch *watch, unsigned events)
     adjust(d);
 }
 
-static descriptor *descriptor_of(bine *rt, int fd)
+/* NULL: nobody has waited for that one so far. */
+static descriptor *known(const bine *rt, int fd)
 {
-    struct bine__descriptors *all = table_for(rt, (size_t)fd);
-    descriptor *d;
+    const struct bine__descriptors *all = rt->descriptors;
 
-    if (all == NULL)
-        return NULL;
-    if (all->by_fd[fd] != NULL)
-        return all->by_fd[fd];
-    d = calloc(1, sizeof *d);
+    return all == NULL || fd < 0 || (size_t)fd >= all->size ? NULL : all->by_fd[fd];
+}
+
+/* NULL: `status` says why, a negative errno. What is not open may be any number, and has no place. */
+static descriptor *make(bine *rt, int fd, int *status)
+{
+    bool open = fcntl(fd, F_GETFD) >= 0;
+    struct bine__descriptors *all = open ? table_for(rt, (size_t)fd) : NULL;
+    descriptor *d = all == NULL ? NULL : calloc(1, sizeof *d);
+
+    *status = open ? -ENOMEM : -EBADF;
     if (d == NULL)
         return NULL;
     d->rt = rt;
     d->watch = (bine_watch){.reactor = rt->reactor, .fd = fd, .ready = on_ready};
     all->by_fd[fd] = d;
-    all->count++;
     return d;
 }
 
@@ -157,17 +161,16 @@ static void on_late(bine__timer *timer)
 /* A watch that has the events of `w` among its own. NULL: `status` says why, a negative errno. */
 static descriptor *watch_for(bine *rt, const wish *w, int *status)
 {
-    descriptor *d;
+    descriptor *d = known(rt, w->fd);
 
-    *status = fcntl(w->fd, F_GETFD) < 0 ? -errno : 0;
-    if (*status != 0)
+    if (d == NULL)
+        d = make(rt, w->fd, status);
+    if (d == NULL)
         return NULL;
-    d = descriptor_of(rt, w->fd);
-    *status = d == NULL ? -ENOMEM : bine__watch_renew(&d->watch, d->watch.events | w->events);
+    *status = bine__watch_renew(&d->watch, d->watch.events | w->events);
     if (*status == 0)
         return d;
-    if (d != NULL)
-        adjust(d);
+    adjust(d);
     return NULL;
 }
 
@@ -180,8 +183,7 @@ static int refuse(int fd, int error)
     return error == ENOMEM ? BINE_ENOMEM : BINE_EIO;
 }
 
-/* Stands in line once. What it was woken for may have been taken back: then the caller looks again, and all
- * that it knew of the descriptor may be gone. */
+/* Stands in line once. What it was woken for may have been taken back: then the caller looks again. */
 static int wait_once(bine *rt, wish *w)
 {
     int status = bine__may_wait(rt); /* others may run meanwhile */
@@ -193,10 +195,14 @@ static int wait_once(bine *rt, wish *w)
     d = watch_for(rt, w, &error);
     if (d == NULL)
         return refuse(w->fd, -error);
+    if (w->number == 0)
+        w->number = ++rt->descriptors->waits;
+    rt->descriptors->waiting++;
     status = bine__stand(rt, &d->waiters, BINE__NEVER, w);
-    d = rt->descriptors->by_fd[w->fd];
-    if (d != NULL)
-        adjust(d);
+    rt->descriptors->waiting--;
+    adjust(d);
+    if (w->closed)
+        return refuse(w->fd, EBADF);
     return status == BINE_OK ? BINE_OK : bine__explain_wait("bine_wait_fd", status);
 }
 
@@ -228,4 +234,97 @@ int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
         return bine__explain_wait("bine_wait_fd", status);
     w.micro = rt->current;
     return wait_for(rt, &w, timeout_ns);
+}
+
+/* ---- closing ---- */
+
+/* The waits up to number `last`. */
+static void tell_closed(descriptor *d, uint64_t last)
+{
+    bine__waiter *next;
+
+    for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        if (wish_of(waiter)->number > last)
+            continue;
+        wish_of(waiter)->closed = true;
+        bine__waiter_unlink(waiter);
+        waiter->wake(waiter);
+    }
+    adjust(d);
+}
+
+static void tell_all(bine *rt, int first, int last, uint64_t last_wait)
+{
+    const struct bine__descriptors *all = rt->descriptors;
+
+    if (all == NULL || all->waiting == 0 || last < 0)
+        return;
+    for (size_t fd = first < 0 ? 0 : (size_t)first; fd < all->size && fd <= (size_t)last; fd++)
+        if (all->by_fd[fd] != NULL)
+            tell_closed(all->by_fd[fd], last_wait);
+}
+
+void bine__descriptors_closing(bine *rt, int first, int last)
+{
+    tell_all(rt, first, last, UINT64_MAX);
+}
+
+/* ---- closed by another thread ---- */
+
+typedef struct notice {
+    bine__job job; /* first */
+    int first, last;
+    uint64_t waits;
+} notice;
+
+/* Those that began to wait just before it was closed, or for what has the number now: the kernel tells which.
+ */
+static void renew_all(bine *rt, int first, int last)
+{
+    const struct bine__descriptors *all = rt->descriptors;
+
+    for (size_t fd = (size_t)first; fd < all->size && fd <= (size_t)last; fd++) {
+        descriptor *d = all->by_fd[fd];
+
+        if (d != NULL && d->waiters.first != NULL && bine__watch_renew(&d->watch, d->watch.events) != 0)
+            tell_closed(d, UINT64_MAX);
+    }
+}
+
+static void run_notice(bine *rt, bine__job *job)
+{
+    const notice *n = (const notice *)(void *)job;
+
+    tell_all(rt, n->first, n->last, n->waits);
+    renew_all(rt, n->first, n->last);
+    free(job);
+}
+
+uint64_t bine__descriptors_waits(const bine *rt)
+{
+    return rt->descriptors == NULL ? 0 : rt->descriptors->waits;
+}
+
+/* Without memory they are waited for in vain. */
+void bine__descriptors_closed(bine *rt, int first, int last, uint64_t waits)
+{
+    notice *n = bine__descriptors_awaited(rt) ? malloc(sizeof *n) : NULL;
+
+    if (n == NULL)
+        return;
+    *n = (notice){.job.run = run_notice, .first = first < 0 ? 0 : first, .last = last, .waits = waits};
+    if (!bine__inbox_push(rt->inbox, &n->job))
+        free(n);
+}
+
+bool bine__descriptor_is_own(const bine *rt, int fd)
+{
+    const bine__reactor_kind *kind = rt->reactor->kind;
+
+    if (fd < 0)
+        return false;
+    return fd == rt->signal_pipe[0] || fd == rt->signal_pipe[1] ||
+           (rt->guest != NULL && bine__guest_owns(rt->guest, fd)) ||
+           (kind->owns != NULL && kind->owns(rt->reactor, fd));
 }

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import echo
+
 HERE = Path(__file__).parent
 ROUNDS = 9
 WAKES = 2000
@@ -58,6 +60,23 @@ def row_of_overruns(frames):
         late <= 100)
 
 
+def print_files(files):
+    """A free processor is what makes small writes cheap: see docs/guide/blocking.md."""
+    print(f"\n{'files in the cache, ns':28}{'Bine':>10}{'python3':>10}{'times':>8}")
+    for what, ours in files["bine"].items():
+        plain = files["python3"][what]
+        print(f"  {what:26}{ours:>10,.0f}{plain:>10,.0f}{ours / plain:>8.2f}")
+    print()
+
+
+def rows_of_echo(bine, folder):
+    figures = echo.measure(folder / "echo_client", echo.servers_of(bine, folder))
+    echo.print_table(figures)
+    for ours, peer, target, connections, rate, cpu in echo.ratios(figures):
+        if target is not None:
+            row(f"echo, {ours} / {peer}, {connections:,} connections", f"{rate:.2f}", f"at least {target}", rate >= target)
+
+
 def main(bine, folder):
     version = subprocess.run([bine, "--version"], capture_output=True, text=True).stdout.strip()
     folder = Path(folder)
@@ -78,6 +97,11 @@ def main(bine, folder):
     memory = run(folder / "parked", 100_000)
     tick = run(folder / "tick", 21)
     frames = run(folder / "frames", 10_000, 10_000)
+    names = run(folder / "names", 64)
+    spawns = run(bine, HERE / "spawns.py", 10_000)
+    faults = run(bine, HERE / "no_descriptors.py", 5)
+    files = {"bine": run(bine, HERE / "files.py"), "python3": run(python, HERE / "files.py")}
+    sleepers = run(bine, HERE / "sleepers.py", 100_000)
     idle = {mode: run(folder / "idle", mode, 2) for mode in ("owned", "uv", "guest", "glib")}
 
     print(version + "; " + ", ".join(f"{name} {peer['version']}" if peer else f"{name} is not installed for it"
@@ -117,7 +141,21 @@ def main(bine, folder):
             wakes = used["wakes"] - (3 if mode == "guest" else 1)
             row(f"idle for 2 s, {mode}: woken", f"{wakes}", "never", wakes <= 0)
             row(f"idle for 2 s, {mode}: processor time", f"{used['cpu']} us", "at most 1,000 us", used["cpu"] <= 1000)
+    late = names["p99"] / 1000
+    row("a file read, p99, while 64 names hang", f"{late:.0f} us", "at most 10,000 us", late <= 10_000)
+    if sleepers:
+        row(f"100,000 sleepers due within 1 s: late, p99 ({sleepers['busy'] / 1000:.0f} ms of processor time)",
+            f"{sleepers['p99']:.0f} us", "at most 2,000 us", sleepers["p99"] <= 2000)
+    left = spawns["zombies"] + spawns["descriptors"]
+    row(f"10,000 programs at {spawns['each'] / 1000:.1f} ms, and 1,000 time outs: left behind", f"{left}", "nothing",
+        left == 0)
+    for server in ("accept", "socketserver", "asyncio"):
+        row(f"no descriptor left, 50 clients in line, {server}: processor", f"{faults[server]:.1f} %", "at most 5 %",
+            faults[server] <= 5)
+        print(f"{'  a connection that it has answers meanwhile, p99':58} {faults[f'{server}, p99'] / 1000:>9,.0f} us")
     row_of_overruns(frames)
+    print_files(files)
+    rows_of_echo(bine, folder)
 
 
 if __name__ == "__main__":

@@ -220,6 +220,28 @@ def test_the_error_of_a_micro_thread_is_told_and_the_script_goes_on():
     assert out == "on\n" and "ZeroDivisionError" in err and "micro-thread 'go" in err, (code, out, err)
 
 
+def test_who_waits_for_input_holds_nobody_up():
+    code = "import bine, sys\n" \
+        "def go(i): bine.sleep(0.001 * i); print('tick', i, flush=True)\n" \
+        "for i in range(3): bine.spawn(go, i)\n" \
+        "print('got', input(), sys.stdin.readline(), end='')\n"
+    with subprocess.Popen([BINE, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as script:
+        assert [script.stdout.readline() for _ in range(3)] == ["tick 0\n", "tick 1\n", "tick 2\n"]
+        script.stdin.write("one\ntwo\n")
+        script.stdin.flush()
+        assert script.stdout.readline() == "got one two\n"
+
+
+def test_a_full_output_holds_nobody_up():
+    code = "import bine, sys\n" \
+        "def fill(): print('x' * 1000000)\n" \
+        "filler = bine.spawn(fill); bine.sleep(0.001)\n" \
+        "print('on', file=sys.stderr, flush=True)\n"
+    with subprocess.Popen([BINE, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
+        assert script.stderr.readline() == "on\n"
+        assert script.stdout.read() == "x" * 1000000 + "\n"
+
+
 # ---- Ctrl-C
 
 
@@ -561,6 +583,18 @@ def test_help_and_version_go_to_standard_output():
         assert code == 0 and re.fullmatch(r"bine \d+\.\d+\.\d+ \(CPython " + re.escape(version) + r"\S*\)\n", out), out
 
 
+def test_stalls_are_told_of_on_standard_error():
+    code, out, err = run(BINE, "--stalls=1", "-c", "import sys, time\n"
+                                                   "end = time.monotonic() + 0.05\n"
+                                                   "while time.monotonic() < end: pass\n"
+                                                   "print(sys.argv)", "x")
+    assert code == 0 and out == "['-c', 'x']\n", (code, out, err)
+    assert re.search(r"held the loop for \d+ ms: <string>:[123], in <module>\n", err), err
+    for bad in "--stalls=", "--stalls=0", "--stalls=-1", "--stalls=x", "--stalls=1x", "--stalls=99999999999999999999":
+        code, out, err = run(BINE, bad, "-c", "pass")
+        assert code == 2 and "milliseconds" in err, (bad, code, out, err)
+
+
 def test_what_is_no_option_is_two():
     for args in ("--nonsense",), ("-Z",), ("-c",), ("-m",):
         code, out, err = run(BINE, *args)
@@ -829,13 +863,15 @@ def test_a_pool_of_processes_and_what_goes_wrong_in_it():
 
 def test_a_child_of_fork_ends_as_a_script_does():
     code = "import bine, os, sys\n" \
+        "told = bine.Event()\n" \
         "def other():\n" \
-        "    try: bine.sleep(0.2)\n" \
+        "    try: told.wait()\n" \
         "    finally: print('finally', flush=True)\n" \
         "bine.spawn(other); bine.pause()\n" \
         "child = os.fork()\n" \
         "if child == 0: sys.exit(5)\n" \
-        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n" \
+        "told.set()\n"
     assert run(BINE, "-c", code) == (0, "5\nfinally\n", "")
 
 

@@ -20,8 +20,10 @@ def resident():
 
 
 def mappings():
+    """Without those of ThreadSanitizer's shadow, which lie where no program's do: it cuts them up as it goes."""
     with open("/proc/self/maps") as file:
-        return sum(1 for _ in file)
+        starts = [int(line.split("-")[0], 16) for line in file]
+    return sum(not 0x10000000000 <= start < 0x550000000000 for start in starts)
 
 
 def census(shared):

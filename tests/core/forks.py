@@ -161,3 +161,23 @@ def test_when_the_host_forks_the_child_has_all():
     bine.pause()
     assert host.on_host(fork) == 0
     t.join()
+
+
+def test_in_a_child_that_the_host_made_nobody_waits_for_the_parents_children():
+    read, write = os.pipe()
+    other = os.posix_spawn("/bin/cat", ["cat"], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, read, 0)])
+    os.close(read)
+    waits = bine.spawn(os.wait)
+    for _ in range(3):
+        bine.pause()
+    child = host.on_host(os.fork)
+    if child == 0:
+        try:
+            waits.join()
+        except ChildProcessError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert waits.join() == (child, 0)
+    os.close(write)
+    assert os.wait()[0] == other

@@ -1,6 +1,8 @@
 /* Opening, configuring, interrupting, shutting down, closing. */
 #include "fixture.h"
 
+#include "core/runtime.h"
+
 #include <bine/python.h>
 #include <errno.h>
 #include <pthread.h>
@@ -333,6 +335,47 @@ TEST(the_hosts_sigint_handler_stays_whatever_scripts_import)
     settle(rt);
     close_runtime(rt); /* no KeyboardInterrupt anywhere */
     CHECK_OWN_HANDLER();
+}
+
+TEST(a_signal_that_comes_before_a_script_has_begun_leaves_it_alone)
+{
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.install_signal_handlers = true;
+    rt = open_runtime_with(&config);
+    run_script(rt, "import _signal\n"
+                   "came = []\n"
+                   "_signal.signal(_signal.SIGUSR1, lambda *args: came.append(1))");
+    start_script(rt, "import __main__ as m; m.begun = len(m.came)");
+    raise(SIGUSR1);
+    run_to_end(rt);
+    CHECK(script_true("begun == 1"));
+    close_runtime(rt);
+}
+
+/* asyncio, say, that waits for it: the runtime has its own descriptor in that place while the loop waits. */
+TEST(a_signal_that_comes_when_a_wait_is_over_is_told_to_the_scripts_descriptor_too)
+{
+    bine_config config;
+    bine *rt;
+
+    bine_config_init(&config);
+    config.install_signal_handlers = true;
+    rt = open_runtime_with(&config);
+    run_script(rt, "import _signal, os\n"
+                   "readable, writable = os.pipe2(os.O_NONBLOCK)\n"
+                   "_signal.set_wakeup_fd(writable)\n"
+                   "_signal.signal(_signal.SIGUSR1, lambda *args: None)");
+    bine__signals_attend(rt);
+    raise(SIGUSR1);
+    bine__signals_release(rt);
+    run_script(rt, "import __main__ as m\n"
+                   "m.got = m.os.read(m.readable, 9) == bytes([m._signal.SIGUSR1])\n"
+                   "m._signal.set_wakeup_fd(-1)");
+    CHECK(script_true("got"));
+    close_runtime(rt);
 }
 
 TEST(asyncio_run_gives_the_hosts_sigint_handler_back)

@@ -114,6 +114,11 @@ def test_a_package_that_is_missing_skips_the_test():
     check(told, "Python's package 'no_such_package' is not installed")
 
 
+def test_a_module_that_is_missing_skips_the_test():
+    told, _ = run(module="test.test_that_nobody_has")
+    check(told, "Python's module 'test.test_that_nobody_has' is not installed")
+
+
 def test_inside_has_to_be_a_micro_thread():
     global BINE
     BINE = PYTHON

@@ -19,7 +19,7 @@ import bine
 
 SWITCH_EVERY = 0.0005  # seconds
 
-INTERRUPTS = ("test.test_threading.InterruptMainTests.",)
+INTERRUPTS = ("test.test_threading.InterruptMainTests.", "test.test_io.CSignalsTest.", "test.test_io.PySignalsTest.")
 
 may_work = bine.Event()
 may_work.set()

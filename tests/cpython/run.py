@@ -22,7 +22,7 @@ listed test that passes inside, that does not exist, or that fails outside too, 
 Bine's is no reason.
 
 To add a module, add it to CMakeLists.txt here. Exits with 77, which CTest counts as skipped, when the
-package `test` is not installed (Debian: libpython3.11-testsuite).
+package `test` is not installed (Debian: libpython3.11-testsuite), or has not that module.
 """
 import argparse
 import collections
@@ -275,6 +275,16 @@ def ask(python, code):
     return subprocess.run([python, "-c", code], cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def missing(python, module):
+    """What is not there of Python's installed tests, in words, or None. 3.12.1 installs them without
+    test_concurrent_futures."""
+    package = module.split(".")[0]
+    for what, name in ("package", package), ("module", module if package == "test" else package):
+        if ask(python, f"import importlib.util; print(importlib.util.find_spec('{name}') is None)") == "True":
+            return f"{what} '{name}'"
+    return None
+
+
 def parse():
     parser = argparse.ArgumentParser(usage="run.py BINE PYTHON MODULE [TEST ...] [options]; see its first comment")
     parser.add_argument("bine", type=os.path.abspath)
@@ -291,9 +301,9 @@ def parse():
 
 def main():
     order = parse()
-    package = order.module.split(".")[0]
-    if ask(order.python, f"import importlib.util; print(importlib.util.find_spec('{package}') is not None)") != "True":
-        print(f"Python's package '{package}' is not installed (Debian: libpython3.11-testsuite)")
+    absent = missing(order.python, order.module)
+    if absent:
+        print(f"Python's {absent} is not installed (Debian: libpython3.11-testsuite)")
         sys.exit(SKIPPED_BY_CTEST)
     chosen = [f"{order.module}.{test}" for test in order.tests] or ["all"]
     version = ask(order.python, "import sys; print('%d.%d' % sys.version_info[:2])")

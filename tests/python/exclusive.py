@@ -89,7 +89,7 @@ def test_the_buffer_and_the_raw_file_belong_to_it():
         def raw():
             file.buffer.raw.write(b"c")
         bine.parallel(talk, below, raw)
-        assert os.pread(file.fileno(), 10, 0) == b"aabc"
+        assert os.pread(file.fileno(), 10, 0) in (b"aabc", b"aacb")  # two threads of the pool write at once
 
 
 def test_sockets():

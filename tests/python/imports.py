@@ -1,6 +1,7 @@
-"""Imports by several micro-threads and OS threads at once: onimport.c, and the import locks of importlib."""
+"""Imports by several micro-threads and OS threads at once: onimport.c, importlock.c."""
 import bine
 import host
+import importlib.machinery
 import os
 import sys
 import tempfile
@@ -14,8 +15,13 @@ sys.dont_write_bytecode = True
 def module(name, text):
     with open(os.path.join(FOLDER, name + ".py"), "w") as file:
         file.write(text)
-    import importlib
     importlib.invalidate_caches()
+
+
+def until_it_runs(name):
+    """A module's file is looked for and read first, by a thread."""
+    while name not in sys.modules:
+        bine.pause()
 
 
 def test_two_that_import_one_slow_module_get_the_whole_of_it():
@@ -119,7 +125,9 @@ def test_an_import_that_fails_is_tried_anew_by_the_next():
             import fails
         except ZeroDivisionError:
             return "failed"
-    ts = [bine.spawn(work) for _ in range(3)]
+    ts = [bine.spawn(work)]
+    until_it_runs("fails")
+    ts += [bine.spawn(work) for _ in range(2)]
     assert ts[0].join() == "failed"
     ts[1].join(), ts[2].join()
     assert "fails" not in sys.modules
@@ -166,7 +174,7 @@ def test_a_timeout_around_an_import_that_waits():
         with bine.timeout(2):
             return work()
     t = bine.spawn(work)
-    bine.pause()
+    until_it_runs("limited")
     fails_with(bine.Timeout, soon)
     assert t.join() is True
 
@@ -234,3 +242,50 @@ def test_a_spec_without_a_name_does_no_harm():
         except AttributeError:
             continue
         raise AssertionError(spec)
+
+
+class Slowly:
+    """Finds modules of FOLDER, but takes its time."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(name, path or [FOLDER], target)
+        if spec is not None and (spec.origin or "").startswith(FOLDER):
+            bine.sleep(1)
+        return spec
+
+
+def test_a_package_and_its_module_that_are_imported_while_both_are_looked_for():
+    """Each has what the other one needs: CPython's threads have a _DeadlockError then."""
+    os.mkdir(os.path.join(FOLDER, "both"))
+    module("both/__init__", "import both.one\n")
+    module("both/one", "import sys\nsys.ones = getattr(sys, 'ones', 0) + 1\nx = 1\n")
+    sys.meta_path.insert(0, Slowly)
+    ts = [bine.spawn(__import__, name) for name in ("both", "both.one", "both.one", "both")]
+    for t in ts:
+        assert t.join().one.x == 1
+    assert sys.ones == 1
+
+
+def nobody_waits():
+    table = sys.modules["_frozen_importlib"]._blocking_on
+    return not getattr(table, "data", table)  # 3.12's is no dict
+
+
+def test_nobody_has_the_lock_of_a_module_afterwards():
+    test_a_package_and_its_module_that_are_imported_while_both_are_looked_for()
+    bootstrap = sys.modules["_frozen_importlib"]
+    for name in "both", "both.one":
+        lock = bootstrap._get_module_lock(name)
+        assert lock.owner is None and not lock.count
+    assert nobody_waits()
+
+
+def test_the_hosts_stack_imports_while_the_first_micro_thread_waits_for_an_import():
+    """The two have one ident."""
+    module("hosts", "x = 1\n")
+    module("waits", "import bine, host\nbine.sleep(1)\nhost.on_host(lambda: __import__('hosts'))\nbine.sleep(1)\ny = 2\n")
+    t = bine.spawn(__import__, "waits")
+    until_it_runs("waits")
+    assert __import__("waits").y == 2 and "hosts" in sys.modules
+    assert t.join().y == 2 and nobody_waits()

@@ -417,6 +417,23 @@ static void write_one(void *fd)
     CHECK_EQ(write(*(const int *)fd, "x", 1), 1);
 }
 
+TEST(the_end_of_a_child_process_ends_the_wait_for_it)
+{
+    open_driven();
+    run_driven("import bine, os, signal, subprocess\n"
+               "children = [subprocess.Popen(['/bin/sleep', '1000'], process_group=0) for i in range(3)]\n"
+               "waits = [bine.spawn(child.wait) for child in children[:2]]\n"
+               "waits.append(bine.spawn(os.waitpid, -children[2].pid, os.WUNTRACED))\n"
+               "def end():\n"
+               "    for child in children: child.kill()\n"
+               "bine.spawn(end)\n"
+               "codes = [wait.join() for wait in waits[:2]]\n"
+               "codes.append(waits[2].join()[1])\n"
+               "children[2].returncode = -9\n");
+    CHECK(script_true("codes == [-9, -9, 9]"));
+    close_driven();
+}
+
 TEST(a_wait_in_c_ends_when_another_thread_writes)
 {
     int ends[2];

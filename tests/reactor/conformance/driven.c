@@ -216,7 +216,7 @@ static bool is_idle(void *user)
 
     (void)user;
     CHECK_OK(bine_why_idle(rt, &why, NULL));
-    return why != BINE_IDLE_BUSY;
+    return why != BINE_IDLE_BUSY && !anybody_waits_for_file(rt); /* it imports */
 }
 
 void run_until_idle(void)

@@ -3,6 +3,7 @@
 #include "acts.h"
 #include "driven.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -67,9 +68,9 @@ static const int usr1 = SIGUSR1;
 static void check_script_handles(void (*send)(void *user))
 {
     open_driven();
-    start_driven("import bine, signal\n"
+    start_driven("import bine, _signal\n" /* in the program: it is there before all wait for the first time */
                  "came = bine.Event()\n"
-                 "signal.signal(signal.SIGUSR1, lambda *args: came.set())\n"
+                 "_signal.signal(_signal.SIGUSR1, lambda *args: came.set())\n"
                  "came.wait()");
     when_idle(send, (void *)(uintptr_t)&usr1);
     driver_run_to_end();
@@ -84,6 +85,61 @@ TEST(a_scripts_signal_handler_runs_though_all_wait)
 TEST(a_scripts_handler_runs_for_a_signal_that_another_thread_gets)
 {
     check_script_handles(raise_here);
+}
+
+static pthread_t owner;
+
+static void signal_owner(void *number)
+{
+    CHECK_EQ(pthread_kill(owner, *(const int *)number), 0);
+}
+
+static void check_sigwait(void (*send)(void *user))
+{
+    sigset_t set;
+
+    owner = pthread_self();
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0); /* in all threads */
+    open_driven();
+    start_driven("import _signal\n"
+                 "number = int(_signal.sigwait([_signal.SIGUSR1]))");
+    when_idle(send, (void *)(uintptr_t)&usr1);
+    driver_run_to_end();
+    CHECK_EQ(script_int("number"), SIGUSR1);
+    close_driven();
+}
+
+TEST(a_script_in_sigwait_gets_a_signal_to_the_process)
+{
+    check_sigwait(send_signal);
+}
+
+TEST(a_script_in_sigwait_gets_a_signal_to_its_thread)
+{
+    check_sigwait(signal_owner);
+}
+
+/* One that waits within the handler, for longer than what it has interrupted. */
+TEST(what_ends_a_wait_while_a_signal_handler_waits_ends_it)
+{
+    open_driven();
+    start_driven("import bine, _signal, os\n"
+                 "readable, _ = os.pipe()\n"
+                 "came = late = 0\n"
+                 "def handler(*args):\n"
+                 "    global came\n"
+                 "    came = 1\n"
+                 "    bine.sleep(0.04, real=True)\n"
+                 "_signal.signal(_signal.SIGUSR1, handler)\n"
+                 "while not came:\n"
+                 "    try: bine.wait_readable(readable, timeout=0.02)\n"
+                 "    except bine.Timeout: late = 1");
+    when_idle(send_signal, (void *)(uintptr_t)&usr1);
+    driver_run_to_end();
+    CHECK_EQ(script_int("late"), 1);
+    close_driven();
 }
 
 static void interrupt(void *unused)

@@ -52,6 +52,15 @@ TEST(no_result_comes_too_late_or_too_early_to_be_noticed)
     close_driven();
 }
 
+TEST(what_a_thread_of_the_pool_has_done_ends_the_wait)
+{
+    open_driven();
+    run_driven("import pwd\n"
+               "for i in range(200): name = pwd.getpwuid(0).pw_name");
+    CHECK_STR(script_str("name"), "root");
+    close_driven();
+}
+
 TEST(tasks_of_four_threads_keep_the_order_of_each)
 {
     open_driven();
