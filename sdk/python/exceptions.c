@@ -249,6 +249,7 @@ PyObject *bine__raise_pending(bine *rt)
     unsigned pending = micro == NULL || PyErr_Occurred() ? 0 : micro->core.pending;
 
     if (pending & BINE__EXIT) {
+        micro->exits = true;
         PyErr_SetString(rt->python->exit, "the host shuts its scripts down");
     } else if (pending & BINE__CANCEL) {
         raise_cancelled(rt->python, bine__scope_reason(&micro->core));

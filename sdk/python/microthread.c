@@ -383,6 +383,17 @@ static int inherit(bine *rt, bine_micro *self)
     return 0;
 }
 
+/* One who is to end and has not waited since learns of that here, and not that no more are taken in. */
+static int end_instead(int status)
+{
+    const bine_micro *spawner = bine_micro_current();
+
+    if (status != BINE_ECLOSED || spawner == NULL || spawner->exits ||
+        (spawner->core.pending & BINE__EXIT) == 0)
+        return status;
+    return BINE_ECANCELED;
+}
+
 /* Makes it ready, as a child of `scope`; or as a member of what its spawner belongs to. */
 static bool launch(bine *rt, bine_micro *self, bine_scope *scope)
 {
@@ -397,7 +408,7 @@ static bool launch(bine *rt, bine_micro *self, bine_scope *scope)
     if (status == BINE_OK)
         status = bine__micro_spawn(rt, &self->core);
     if (status != BINE_OK) {
-        bine__raise_status(rt, status, bine_message());
+        bine__raise_status(rt, end_instead(status), bine_message());
         return false;
     }
     if (scope != NULL)

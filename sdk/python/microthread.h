@@ -52,6 +52,7 @@ struct bine_micro {
     bool told;           /* of its error: somebody has got it, or the host has heard */
     bool error_taken;    /* somebody has seen `error` */
     bool farewell;       /* it ended as it was told to */
+    bool exits;          /* bine.Exit has been raised in it */
     bine__block *blocks; /* entered, the innermost first */
     bine__waiters joiners;
     void *data; /* the host's */

@@ -17,6 +17,7 @@ struct bine__stalls {
     pthread_t thread;
     bool started;      /* owner thread */
     atomic_uint turns; /* odd: one is given */
+    atomic_bool urged; /* the interpreter, to see to that soon */
     atomic_bool asked; /* to be told, of: */
     _Atomic uint64_t job;
     _Atomic int64_t since;
@@ -104,11 +105,14 @@ static void ask(struct bine__stalls *s, const look *l)
     atomic_store(&s->job, l->job);
     atomic_store(&s->since, l->since);
     atomic_store(&s->until, 0);
+    atomic_store(&s->urged, false);
     atomic_store(&s->asked, true);
-    if (Py_AddPendingCall(on_pending, NULL) == 0)
+    if (Py_AddPendingCall(on_pending, NULL) == 0) {
         bine__hurry(s->rt->tstate);
-    else
+        atomic_store(&s->urged, true);
+    } else {
         atomic_store(&s->asked, false); /* there are too many: at the next look */
+    }
 }
 
 static void look_again(struct bine__stalls *s, look *l)
@@ -248,7 +252,7 @@ void bine__stalls_forked(bine *rt)
 
 bool bine__stalls_asked(const bine *rt)
 {
-    return atomic_load(&rt->stalls->asked);
+    return atomic_load(&rt->stalls->asked) && atomic_load(&rt->stalls->urged);
 }
 
 bool bine__stalls_asleep(const bine *rt)

@@ -12,8 +12,8 @@
 /* At open, if the config wants it. Without memory, or a thread: -1. */
 int bine__stalls_open(bine *rt);
 
-/* For tests: whether something has been found that is not told yet; whether nobody looks until the next turn.
- */
+/* For tests: whether something has been found that is to be told at the interpreter's next instruction; whether
+ * nobody looks until the next turn. */
 bool bine__stalls_asked(const bine *rt);
 bool bine__stalls_asleep(const bine *rt);
 

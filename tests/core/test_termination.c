@@ -94,6 +94,29 @@ TEST(shutdown_refuses_spawns_of_scopes)
     close_runtime(rt);
 }
 
+static int shut_down(bine_call *call, void *user)
+{
+    return bine_shutdown(bine_call_runtime(call), *(const int64_t *)user);
+}
+
+TEST(one_who_spawns_before_it_has_been_told_to_end_is_told_then)
+{
+    int64_t grace = SECOND;
+    bine *rt = open_runtime();
+
+    CHECK_OK(bine_def(rt, "host", "shut_down()", shut_down, &grace, NULL));
+    start_script(rt, "import bine, host\n"
+                     "raised = []\n"
+                     "def spawn():\n"
+                     "    try: bine.spawn(print)\n"
+                     "    except BaseException as e: raised.append(type(e).__name__)\n"
+                     "host.shut_down()\n"
+                     "spawn(), spawn()\n");
+    settle(rt);
+    CHECK_STR(script_str("repr(raised)"), "['Exit', 'HostError']");
+    close_runtime(rt);
+}
+
 static int told[8];
 static size_t told_count;
 

@@ -50,6 +50,11 @@ def test_what_fails_inside_only_is_wrong():
     refused("FailsInside", says=["==== sample.FailsInside.test: failed inside only", "AssertionError: True is not false"])
 
 
+def test_some_can_be_left_out():
+    accepted("Same", "FailsInside", options=["--without=FailsInside", "--without=Same.test_fails"],
+             says=["3 passed, 1 skipped, 0 failed inside; 0 wrong"])
+
+
 def test_what_fails_outside_only_is_well():
     accepted("FailsOutside", says=["1 passed, 0 skipped, 0 failed inside; 0 wrong"])
 

@@ -1,6 +1,6 @@
 """Runs the tests of one of CPython's own test modules and writes down what came of each.
 
-    inside.py REPORT (plain | switching) MODULE [all | TEST ...]
+    inside.py REPORT (plain | switching | alone) MODULE [all | TEST ...] [-TEST ...]
 
 run.py starts it, inside a micro-thread as the main script of the command bine, and outside as that of
 python3. Inside, the tests have company (company.py): micro-threads that take turns when the tests let
@@ -142,8 +142,12 @@ class Run:
         self.module = module
         self.chosen = chosen
 
+    def is_within(self, name, choices):
+        return any(name == choice or name.startswith(choice + ".") for choice in choices)
+
     def is_chosen(self, name):
-        return any(name == choice or name.startswith(choice + ".") for choice in self.chosen)
+        left_out = [choice[1:] for choice in self.chosen if choice[0] == "-"]
+        return ("all" in self.chosen or self.is_within(name, self.chosen)) and not self.is_within(name, left_out)
 
     def run_suite(self, suite):
         self.report.write(tests=[name_of(test) for test in each_test(suite)])

@@ -1,12 +1,13 @@
 """CPython's own tests inside a micro-thread: nothing may fail there that passes outside.
 
-    run.py BINE PYTHON MODULE [TEST ...] [--switching | --alone] [--limit=SECONDS] [--silence=SECONDS] [--expected=FILE]
+    run.py BINE PYTHON MODULE [TEST ...] [--without=TEST] [--switching | --alone] [--limit=SECONDS]
+        [--silence=SECONDS] [--expected=FILE]
 
 runs MODULE, as in test.test_queue, of Python's installed package `test` in the main script of the command
 BINE (see inside.py). What fails or is skipped there is run again by PYTHON, which must be of the same
 version: what fails there too is not ours. A failure is looked for five times outside, once behind the tests
 it came after, so that flaky tests are told from ours; inside nothing is given a second try. With TESTs, which are ids without the module's
-name or what those begin with, as a class, only these are run. With --switching, other micro-threads have
+name or what those begin with, as a class, only these are run; --without leaves some out. With --switching, other micro-threads have
 turns between any two bytecodes of the tests, two thousand times a second. With --alone there are no others: for
 tests that mean to have the exceptions of signal handlers, which come to whoever runs.
 
@@ -88,8 +89,14 @@ class Outcomes(dict):
                         self.add(test, parts)
 
 
+def is_within(test, choices):
+    return any(test == choice or test.startswith(choice + ".") for choice in choices)
+
+
 def is_chosen(test, chosen):
-    return chosen == ["all"] or any(test == choice or test.startswith(choice + ".") for choice in chosen)
+    """Of "all", or of ids and what those begin with; "-" before one leaves it out."""
+    left_out = [choice[1:] for choice in chosen if choice[0] == "-"]
+    return ("all" in chosen or is_within(test, chosen)) and not is_within(test, left_out)
 
 
 def how_it_ended(status):
@@ -291,6 +298,7 @@ def parse():
     parser.add_argument("python", type=os.path.abspath)
     parser.add_argument("module")
     parser.add_argument("tests", nargs="*")
+    parser.add_argument("--without", action="append", default=[])
     parser.add_argument("--alone", dest="mode", action="store_const", const="alone", default="plain")
     parser.add_argument("--switching", dest="mode", action="store_const", const="switching", default="plain")
     parser.add_argument("--limit", type=float, default=1200, help="seconds for all of it")
@@ -306,8 +314,9 @@ def main():
         print(f"Python's {absent} is not installed (Debian: libpython3.11-testsuite)")
         sys.exit(SKIPPED_BY_CTEST)
     chosen = [f"{order.module}.{test}" for test in order.tests] or ["all"]
-    version = ask(order.python, "import sys; print('%d.%d' % sys.version_info[:2])")
     mine = [order.module] if chosen == ["all"] else chosen
+    chosen += [f"-{order.module}.{test}" for test in order.without]
+    version = ask(order.python, "import sys; print('%d.%d' % sys.version_info[:2])")
     expected = {test: reason for test, reason in read_expected(order.expected, version).items() if is_chosen(test, mine)}
     deadline = time.monotonic() + order.limit
     inside, outside = Program(order.bine, order, deadline), Program(order.python, order, deadline)
