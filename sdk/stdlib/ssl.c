@@ -308,11 +308,12 @@ static int write_record(attempt *a, const Py_buffer *data, size_t *done, bool *o
 static int write_all(attempt *a, const Py_buffer *data, PyObject **result)
 {
     const unfinished *u = *place_of(a->call->self);
-    size_t done = u != NULL && is_same(u, data) ? u->before : 0;
+    bool same = u != NULL && is_same(u, data);
+    size_t done = same ? u->before : 0;
     int status = BINE_OK;
     bool ok = true;
 
-    if (u != NULL && is_same(u, data))
+    if (same)
         forget_of(a->call->self);
     else if (u != NULL)
         status = finish_kept(a, &ok);

@@ -3,6 +3,7 @@
 #include "core/sigpipe.h"
 #include "python/library.h"
 #include "python/python.h"
+#include "stdlib/fair.h"
 #include "stdlib/fileio.h"
 #include "stdlib/filesystem.h"
 #include "stdlib/ssl.h"
@@ -47,6 +48,14 @@ PyObject *bine__call_original(const bine__call *call)
 
     if (held)
         bine__sigpipe_release();
+    return result;
+}
+
+PyObject *bine__call_at_once(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    bine__fair(bine__here);
     return result;
 }
 
@@ -186,8 +195,8 @@ static void take_away(bine__standin *s)
 /* ---- all of them ---- */
 
 static bine__standin *const *const lists[] = {
-    bine__buffered_standins,  bine__connect_standins,    bine__fileio_standins,  bine__filelock_standins,
-    bine__change_standins,    bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
+    bine__buffered_standins,  bine__change_standins,     bine__connect_standins, bine__fileio_standins,
+    bine__filelock_standins,  bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
     bine__process_standins,   bine__rare_standins,       bine__resolve_standins, bine__select_standins,
     bine__semaphore_standins, bine__sendfile_standins,   bine__signal_standins,  bine__socket_rare_standins,
     bine__socket_standins,    bine__ssl_standins,        bine__time_standins,

@@ -52,6 +52,10 @@ struct bine__standin {
 /* CPython's own, as it was called. */
 PyObject *bine__call_original(const bine__call *call);
 
+/* CPython's own, which does not wait here, or says what is wrong: one more call of that kind, see fair.h. On
+ * a micro-thread that may wait. */
+PyObject *bine__call_at_once(const bine__call *call);
+
 /* CPython's own with other arguments, by position; keywords as they came. */
 PyObject *bine__call_original_with(const bine__call *call, PyObject *const *args, Py_ssize_t nargs);
 

@@ -11,7 +11,7 @@ import struct
 import tempfile
 import threading
 
-from acts import cancel, later, read_all
+from acts import cancel, later, read_all, tcp_pair
 import bine
 
 BIG = bytes(range(256)) * 20_000  # more than any buffer between the two ends
@@ -33,15 +33,6 @@ def raises(error, text=None, code=None):
 @contextlib.contextmanager
 def pair(kind=socket.SOCK_STREAM):
     a, b = socket.socketpair(socket.AF_UNIX, kind)
-    with a, b:
-        yield a, b
-
-
-@contextlib.contextmanager
-def tcp_pair():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        a = socket.create_connection(server.getsockname())
-        b, _ = server.accept()
     with a, b:
         yield a, b
 
