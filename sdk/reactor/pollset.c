@@ -11,6 +11,9 @@
 /* How many are taken in at once; the others are next. */
 #define BATCH 64
 
+/* So many events of strays, and the instance is renewed, which is a call for each descriptor. */
+#define STRAYS_MAX 16
+
 /* What epoll calls the bell; descriptors are not negative. */
 #define BELL UINT64_MAX
 
@@ -84,46 +87,101 @@ static int reserve(bine__pollset *set, size_t fd)
     return 0;
 }
 
-/* The kernel is to tell once when one of `events` has come. Whether it has the descriptor in the set already
- * is for it to say: the number may stand for another file by now. */
-static int arm(bine__pollset *set, int fd, unsigned events)
+static int change(const bine__pollset *set, int how, int fd, uint32_t mode, unsigned events)
 {
-    struct bine__polled *polled = &set->by_fd[fd];
-    int first = polled->listed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    int other = polled->listed ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    struct epoll_event event = {.events = EPOLLONESHOT, .data.u64 = (uint64_t)fd};
+    uint64_t serial = set->by_fd[fd].serial;
+    struct epoll_event event = {.events = mode, .data.u64 = serial << 32 | (uint32_t)fd};
 
     if (events & BINE_READABLE)
         event.events |= EPOLLIN;
     if (events & BINE_WRITABLE)
         event.events |= EPOLLOUT;
+    return epoll_ctl(set->fd, how, fd, &event);
+}
+
+/* The kernel is to tell when one of `events` has come: once, or each time. Whether it has the descriptor in
+ * the set already is for it to say: the number may stand for another file by now. */
+static int arm(bine__pollset *set, int fd, unsigned events, bool edges)
+{
+    struct bine__polled *polled = &set->by_fd[fd];
+    uint32_t mode = edges ? EPOLLET : EPOLLONESHOT;
+    bool listed = polled->listed;
+
     polled->listed = polled->armed = true;
-    if (epoll_ctl(set->fd, first, fd, &event) == 0)
+    if (listed && change(set, EPOLL_CTL_MOD, fd, mode, events) == 0)
         return 0;
-    if ((errno == EEXIST || errno == ENOENT) && epoll_ctl(set->fd, other, fd, &event) == 0)
-        return 0;
+    if (!listed || errno == ENOENT) {
+        polled->serial++;
+        if (change(set, EPOLL_CTL_ADD, fd, mode, events) == 0)
+            return 0;
+        if (errno == EEXIST && change(set, EPOLL_CTL_MOD, fd, mode, events) == 0)
+            return 0;
+    }
     polled->listed = polled->armed = false;
     return -errno;
 }
 
-int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events)
+/* Takes one out that is told of without end otherwise. */
+static void take_out(bine__pollset *set, int fd)
+{
+    struct epoll_event none = {0};
+
+    set->by_fd[fd].listed = false;
+    if (epoll_ctl(set->fd, EPOLL_CTL_DEL, fd, &none) != 0)
+        set->strays = STRAYS_MAX;
+}
+
+/* Whether `watch` may have the descriptor; another one that is idle is over then. */
+static bool may_have(struct bine__polled *polled, const bine_watch *watch)
+{
+    bine_watch *other = polled->watch;
+
+    if (other == NULL || other == watch)
+        return true;
+    if (!other->edges || !other->idle)
+        return false; /* the runtime's own, say */
+    other->edges = false;
+    other->events = 0;
+    polled->watch = NULL;
+    return true;
+}
+
+static int begin(bine__pollset *set, bine_watch *watch, unsigned events, bool edges)
 {
     int status = watch->fd < 0 ? -EBADF : reserve(set, (size_t)watch->fd);
-    struct bine__polled *polled;
 
-    if (status != 0)
-        return status;
-    polled = &set->by_fd[watch->fd];
-    if (polled->watch != NULL && polled->watch != watch)
-        return -EEXIST; /* the runtime's own, say */
-    if (events == 0) {  /* the kernel may tell once more */
-        polled->watch = NULL;
-        return 0;
-    }
-    status = arm(set, watch->fd, events);
+    if (status == 0 && !may_have(&set->by_fd[watch->fd], watch))
+        status = -EEXIST;
     if (status == 0)
-        polled->watch = watch;
+        status = arm(set, watch->fd, events, edges);
+    if (status == 0)
+        set->by_fd[watch->fd].watch = watch;
     return status;
+}
+
+/* The kernel may tell once more of one that is not watched by edges. */
+static void end(bine__pollset *set, const bine_watch *watch)
+{
+    size_t fd = (size_t)watch->fd;
+
+    if (watch->fd < 0 || fd >= set->size || set->by_fd[fd].watch != watch)
+        return;
+    set->by_fd[fd].watch = NULL;
+    if (watch->edges)
+        take_out(set, watch->fd);
+}
+
+int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events)
+{
+    if (events != 0)
+        return begin(set, watch, events, false);
+    end(set, watch);
+    return 0;
+}
+
+int bine__pollset_watch_edges(bine__pollset *set, bine_watch *watch, unsigned events)
+{
+    return begin(set, watch, events, true);
 }
 
 static unsigned ready_for(unsigned happened)
@@ -159,7 +217,7 @@ static void silence(bine__pollset *set)
 static void tell_one(bine__pollset *set, const struct epoll_event *event)
 {
     struct bine__polled *polled;
-    size_t fd = (size_t)event->data.u64;
+    uint32_t fd = (uint32_t)event->data.u64;
 
     if (event->data.u64 == BELL) {
         silence(set);
@@ -168,13 +226,17 @@ static void tell_one(bine__pollset *set, const struct epoll_event *event)
     if (fd >= set->size)
         return;
     polled = &set->by_fd[fd];
+    if (event->data.u64 >> 32 != polled->serial) {
+        set->strays++;
+        return;
+    }
     polled->armed = false;
     if (polled->watch == NULL)
         return;
     bine_watch_ready(polled->watch, ready_for(event->events));
     polled = &set->by_fd[fd]; /* the table may have grown */
-    if (polled->watch != NULL && !polled->armed)
-        (void)arm(set, (int)fd, polled->watch->events);
+    if (polled->watch != NULL && !polled->armed && !polled->watch->edges)
+        (void)arm(set, (int)fd, polled->watch->events, false);
 }
 
 void bine__pollset_tell(bine__pollset *set)
@@ -192,6 +254,11 @@ bool bine__pollset_intact(const bine__pollset *set)
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
 
     return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->bell, &event) == 0;
+}
+
+bool bine__pollset_strays(const bine__pollset *set)
+{
+    return set->strays >= STRAYS_MAX;
 }
 
 /* What is ours still goes; what is not was lost. */
@@ -220,9 +287,10 @@ int bine__pollset_renew(bine__pollset *set, bool forked)
         bine_watch *watch = set->by_fd[fd].watch;
 
         set->by_fd[fd].listed = false;
-        if (watch != NULL && arm(set, (int)fd, watch->events) != 0)
+        if (watch != NULL && arm(set, (int)fd, watch->events, watch->edges) != 0)
             bine_watch_ready(watch, BINE_READABLE | BINE_WRITABLE);
     }
+    set->strays = 0;
     atomic_store(&set->rung, false);
     bine__pollset_ring(set); /* who rang meanwhile was not heard */
     return 0;

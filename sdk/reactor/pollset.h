@@ -4,7 +4,12 @@
  * error, and of a watch goes unnoticed.
  *
  * What has been watched once stays in the instance, and is armed for one event at a time: that costs a third
- * of putting it in and taking it out. What nobody watches any more may be told of once.
+ * of putting it in and taking it out. What nobody watches any more may be told of once. What is watched by
+ * edges is armed once and for all.
+ *
+ * A descriptor that was closed stays in the instance as long as its file is open under another number, in
+ * another process perhaps, and only its own number could take it out. Such strays are known by their serial
+ * numbers; when there is much of that, the instance is to be renewed.
  *
  * Owner thread only, but for bine__pollset_ring(). */
 #ifndef BINE_REACTOR_POLLSET_H
@@ -21,17 +26,20 @@ typedef struct bine__pollset {
     atomic_bool rung; /* since the last bine__pollset_tell() */
     struct bine__polled {
         bine_watch *watch; /* NULL: none, or it has ended */
+        uint32_t serial;   /* what was put in under that number is the how manieth */
         bool listed;       /* the kernel has it in the set, unless it has been closed meanwhile */
         bool armed;        /* the kernel is to tell */
     } * by_fd;
     size_t size;
+    unsigned strays; /* told of since the instance is there */
 } bine__pollset;
 
 /* 0, or a negative errno. */
 int bine__pollset_init(bine__pollset *set);
 
-/* As bine__reactor_kind.watch(). */
+/* As bine__reactor_kind.watch(), watch_edges(). */
 int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events);
+int bine__pollset_watch_edges(bine__pollset *set, bine_watch *watch, unsigned events);
 
 /* The set is readable: now, or until it was told. Thread: any, and in a signal handler. */
 void bine__pollset_ring(bine__pollset *set);
@@ -41,6 +49,9 @@ void bine__pollset_tell(bine__pollset *set);
 
 /* False: it, or the bell, has been closed by somebody; the numbers are perhaps other files' by now. */
 bool bine__pollset_intact(const bine__pollset *set);
+
+/* True: it tells of what nobody can take out of it. */
+bool bine__pollset_strays(const bine__pollset *set);
 
 /* Puts all watches into a new instance, but for those whose descriptor has been closed: they are told. A bell
  * that is intact stays, as another thread may be ringing it; in the child of a fork it is the parent's. 0, or

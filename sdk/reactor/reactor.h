@@ -19,7 +19,9 @@ typedef struct bine__reactor bine__reactor;
 struct bine_watch {
     bine__reactor *reactor;
     int fd;
-    unsigned events;                                          /* asked for: BINE_READABLE, BINE_WRITABLE */
+    unsigned events; /* asked for: BINE_READABLE, BINE_WRITABLE */
+    bool edges;      /* see bine__watch_edges() */
+    bool idle;       /* with `edges`: nobody is to be told just now, and another watch may have the descriptor */
     void (*ready)(struct bine_watch *watch, unsigned events); /* only enqueues; may end the watch */
 };
 
@@ -42,6 +44,9 @@ typedef struct bine__reactor_kind {
     /* watch->events is to become `events`; 0: it ends, and `watch` is not touched again. 0, or a negative
      * errno, such as EBADF; never for 0. */
     int (*watch)(bine__reactor *reactor, bine_watch *watch, unsigned events);
+
+    /* The same, for bine__watch_edges(). NULL: it cannot. */
+    int (*watch_edges)(bine__reactor *reactor, bine_watch *watch, unsigned events);
 
     /* Readable when poll() has something to take in, or a turn is wanted: from the first call on; the kernel
      * knows of all watches. Negative: there is none. */
@@ -82,5 +87,10 @@ static inline void bine__reactor_wake(bine__reactor *reactor)
  * the number may stand for another file by now. */
 int bine__watch_set(bine_watch *watch, unsigned events);
 int bine__watch_renew(bine_watch *watch, unsigned events);
+
+/* As bine__watch_renew(), but what is watched stays watched, and is told of when it comes anew: to be asked for
+ * once, by one who tries before he waits. When another watch takes the descriptor over, `events` and `edges`
+ * are 0 again; when the descriptor is closed nobody says so. -ENOTSUP: this reactor cannot. */
+int bine__watch_edges(bine_watch *watch, unsigned events);
 
 #endif

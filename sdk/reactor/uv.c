@@ -113,6 +113,11 @@ static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
     return bine__pollset_watch(&((uv_reactor *)reactor)->set, w, events);
 }
 
+static int watch_edges(bine__reactor *reactor, bine_watch *w, unsigned events)
+{
+    return bine__pollset_watch_edges(&((uv_reactor *)reactor)->set, w, events);
+}
+
 static bool owns(const bine__reactor *reactor, int fd)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
@@ -128,7 +133,7 @@ static bool intact(const bine__reactor *reactor)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
 
-    return r->watches != NULL && bine__pollset_intact(&r->set);
+    return r->watches != NULL && !bine__pollset_strays(&r->set) && bine__pollset_intact(&r->set);
 }
 
 /* ---- a loop of its own ---- */
@@ -273,6 +278,8 @@ static int renew_own(bine__reactor *reactor, bool forked)
     uv_reactor *r = (uv_reactor *)reactor;
     int status;
 
+    if (!forked && r->watches != NULL && is_epoll(uv_backend_fd(r->loop)) && bine__pollset_intact(&r->set))
+        return renew_watches(r, false); /* only to be rid of strays */
     if (r->loop != NULL)
         lose_loop(r);
     status = bine__pollset_renew(&r->set, forked);
@@ -293,6 +300,7 @@ static const bine__reactor_kind own_kind = {
     .wake = wake,
     .ask = ask_own,
     .watch = watch,
+    .watch_edges = watch_edges,
     .poll_fd = poll_fd_own,
     .owns = owns,
     .intact = intact,
@@ -411,6 +419,7 @@ static const bine__reactor_kind host_kind = {
     .ask = ask_host,
     .plan = plan_host,
     .watch = watch,
+    .watch_edges = watch_edges,
     .poll_fd = no_poll_fd,
     .owns = owns,
     .intact = intact,

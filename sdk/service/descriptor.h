@@ -5,6 +5,15 @@
 
 #include "core/runtime.h"
 
+/* bine_wait_fd() for one who has tried, and found that he has to wait, on a descriptor that is a script's
+ * socket: it stays watched between the waits. He tries again after: it may have been for nothing. The running
+ * micro-thread waits. */
+int bine__wait_socket(int fd, unsigned events, int64_t timeout_ns);
+
+/* `fd` is a new socket of a script's: what is known of the number was about another file. Any thread with the
+ * GIL. */
+void bine__descriptor_is_new(const bine *rt, int fd);
+
 /* Before a script closes the descriptors `first` to `last`: who waits for one of them has BINE_EIO, errno
  * EBADF. (What is closed without this is waited for in vain, or until the time is over.) */
 void bine__descriptors_closing(bine *rt, int first, int last);

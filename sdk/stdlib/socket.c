@@ -140,7 +140,7 @@ static bool waits(task *t, int fd, unsigned events, int *status)
         errno = EAGAIN;
         return false;
     }
-    *status = bine__limit_wait(bine__here, &t->limit, fd, events);
+    *status = bine__socket_wait(&t->limit, fd, events);
     return *status == BINE_OK;
 }
 

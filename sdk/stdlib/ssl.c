@@ -154,7 +154,7 @@ static bool goes_on(attempt *a, int *status)
     a->wants = events;
     if (a->writes && a->writing.user == NULL)
         bine__use_begin(bine__here, &a->writing, purpose_of(a, WRITING));
-    *status = bine__limit_wait(bine__here, &a->limit, a->look.fd, events);
+    *status = bine__socket_wait(&a->limit, a->look.fd, events);
     return *status == BINE_OK;
 }
 
