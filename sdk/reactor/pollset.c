@@ -96,6 +96,8 @@ static int change(const bine__pollset *set, int how, int fd, uint32_t mode, unsi
         event.events |= EPOLLIN;
     if (events & BINE_WRITABLE)
         event.events |= EPOLLOUT;
+    if (events & BINE__UNUSUAL)
+        event.events |= EPOLLRDHUP | EPOLLPRI;
     return epoll_ctl(set->fd, how, fd, &event);
 }
 
@@ -192,6 +194,8 @@ static unsigned ready_for(unsigned happened)
         ready |= BINE_READABLE;
     if (happened & EPOLLOUT)
         ready |= BINE_WRITABLE;
+    if (happened & (EPOLLERR | EPOLLHUP | EPOLLRDHUP | EPOLLPRI))
+        ready |= BINE__UNUSUAL;
     return ready;
 }
 

@@ -15,13 +15,17 @@
 
 typedef struct bine__reactor bine__reactor;
 
+/* One more event, of a watch by edges: the other end has closed its side, or there is an error or urgent
+ * data. */
+#define BINE__UNUSUAL 4u
+
 /* The interest in one descriptor; one that has it embeds this. */
 struct bine_watch {
     bine__reactor *reactor;
     int fd;
-    unsigned events; /* asked for: BINE_READABLE, BINE_WRITABLE */
+    unsigned events; /* asked for: BINE_READABLE, BINE_WRITABLE, BINE__UNUSUAL */
     bool edges;      /* see bine__watch_edges() */
-    bool idle;       /* with `edges`: nobody is to be told just now, and another watch may have the descriptor */
+    bool idle; /* with `edges`: nobody is to be told just now, and another watch may have the descriptor */
     void (*ready)(struct bine_watch *watch, unsigned events); /* only enqueues; may end the watch */
 };
 
@@ -88,9 +92,9 @@ static inline void bine__reactor_wake(bine__reactor *reactor)
 int bine__watch_set(bine_watch *watch, unsigned events);
 int bine__watch_renew(bine_watch *watch, unsigned events);
 
-/* As bine__watch_renew(), but what is watched stays watched, and is told of when it comes anew: to be asked for
- * once, by one who tries before he waits. When another watch takes the descriptor over, `events` and `edges`
- * are 0 again; when the descriptor is closed nobody says so. -ENOTSUP: this reactor cannot. */
+/* As bine__watch_renew(), but what is watched stays watched, and is told of when it comes anew: to be asked
+ * for once, by one who tries before he waits. When another watch takes the descriptor over, `events` and
+ * `edges` are 0 again; when the descriptor is closed nobody says so. -ENOTSUP: this reactor cannot. */
 int bine__watch_edges(bine_watch *watch, unsigned events);
 
 #endif

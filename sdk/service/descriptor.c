@@ -10,19 +10,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* So many events by edges in a row for which nobody waits, and they are told of no more. */
 #define UNCLAIMED_MAX 64
 
 typedef struct descriptor {
-    bine_watch watch; /* first */
+    bine_watch watch;      /* first */
     bine__waiters waiters; /* each with a wish as what it waits for */
     unsigned came;         /* by edges, when nobody waited for that */
     unsigned unclaimed;    /* so many times since somebody waited */
-    bool same;             /* the file that `watch` has been set for by edges. With the GIL */
+    bool same;             /* `watch` is set by edges, and for the file that it is now. With the GIL */
+    bool is_tcp;           /* that file: a read that comes to less than it asked for has emptied it */
+    bool empty;            /* it has, and nothing has come since */
 } descriptor;
 
 /* What one micro-thread waits for; on its stack. */
@@ -128,8 +133,12 @@ static void keep(descriptor *d, unsigned events, bool all)
 static void on_ready(bine_watch *watch, unsigned events)
 {
     descriptor *d = (descriptor *)(void *)watch;
-    unsigned left = events;
+    unsigned left = events & ~BINE__UNUSUAL;
     bine__waiter *next;
+
+    d->empty = false;
+    if ((events & BINE__UNUSUAL) != 0)
+        d->is_tcp = false; /* there may be an end, or a mark, at which reads stop */
 
     for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = next) {
         wish *w = wish_of(waiter);
@@ -144,7 +153,7 @@ static void on_ready(bine_watch *watch, unsigned events)
     }
     adjust(d);
     if (d->watch.edges && left != 0)
-        keep(d, left, left == events);
+        keep(d, left, left == (events & ~BINE__UNUSUAL));
 }
 
 /* NULL: nobody has waited for that one so far. */
@@ -198,18 +207,32 @@ static bool is_for_edges(const descriptor *d, const wish *w)
     return w->socket && waiter == NULL;
 }
 
+/* And not with TLS in the kernel, say, where a read stops at the end of a record. */
+static bool is_plain_tcp(int fd)
+{
+    socklen_t size = sizeof(int);
+    char upper[16] = "";
+    socklen_t upper_size = sizeof upper;
+    int protocol = 0;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 || protocol != IPPROTO_TCP)
+        return false;
+    return getsockopt(fd, IPPROTO_TCP, TCP_ULP, upper, &upper_size) != 0 || upper_size == 0;
+}
+
 /* The same, if it is not so already; -ENOTSUP: not by edges. */
 static int set_edges(descriptor *d, unsigned events)
 {
     int status;
 
-    if (d->watch.edges)
-        events |= d->watch.events;
+    events |= d->watch.edges ? d->watch.events : BINE__UNUSUAL;
     if (d->same && d->watch.edges && events == d->watch.events)
         return 0;
     status = bine__watch_edges(&d->watch, events);
     d->same = status == 0;
     d->came = 0;
+    d->is_tcp = d->same && is_plain_tcp(d->watch.fd);
+    d->empty = false;
     return status;
 }
 
@@ -316,6 +339,28 @@ int bine__wait_socket(int fd, unsigned events, int64_t timeout_ns)
     return wait_by(fd, events, timeout_ns, true);
 }
 
+/* ---- what is known of a socket ---- */
+
+bool bine__socket_is_known(const bine *rt, int fd)
+{
+    const descriptor *d = known(rt, fd);
+
+    return d != NULL && d->same && d->watch.edges;
+}
+
+void bine__socket_emptied(const bine *rt, int fd)
+{
+    descriptor *d = known(rt, fd);
+
+    if (d != NULL && d->is_tcp && (d->came & BINE_READABLE) == 0)
+        d->empty = true;
+}
+
+bool bine__socket_is_empty(const bine *rt, int fd)
+{
+    return bine__socket_is_known(rt, fd) && known(rt, fd)->empty;
+}
+
 /* ---- closing ---- */
 
 /* The waits up to number `last`. */
@@ -362,12 +407,10 @@ void bine__descriptors_closing(bine *rt, int first, int last)
     }
 }
 
-void bine__descriptor_is_new(const bine *rt, int fd)
+void bine__descriptors_changed(const bine *rt, int first, int last)
 {
-    descriptor *d = known(rt, fd);
-
-    if (d != NULL)
-        d->same = false;
+    FOR_ALL_KNOWN(d, rt, first, last)
+    d->same = false;
 }
 
 /* ---- closed by another thread ---- */
@@ -408,8 +451,7 @@ void bine__descriptors_closed(bine *rt, int first, int last, uint64_t waits)
 {
     notice *n = bine__descriptors_awaited(rt) ? malloc(sizeof *n) : NULL;
 
-    FOR_ALL_KNOWN(d, rt, first, last)
-    d->same = false;
+    bine__descriptors_changed(rt, first, last);
     if (n == NULL)
         return;
     *n = (notice){.job.run = run_notice, .first = first < 0 ? 0 : first, .last = last, .waits = waits};

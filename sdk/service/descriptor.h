@@ -10,9 +10,17 @@
  * micro-thread waits. */
 int bine__wait_socket(int fd, unsigned events, int64_t timeout_ns);
 
-/* `fd` is a new socket of a script's: what is known of the number was about another file. Any thread with the
- * GIL. */
-void bine__descriptor_is_new(const bine *rt, int fd);
+/* The same, for who is not to find out by trying: a read has just come to less than it asked for, so nothing
+ * is left until more comes. (epoll(7) promises that for streams; here it goes for plain TCP.) */
+void bine__socket_emptied(const bine *rt, int fd);
+bool bine__socket_is_empty(const bine *rt, int fd);
+
+/* Whether somebody has waited by bine__wait_socket() for what `fd` is now, and as it is now. */
+bool bine__socket_is_known(const bine *rt, int fd);
+
+/* What is known of `first` to `last` is not to be relied upon: there is a new socket with that number, or a
+ * script has changed O_NONBLOCK. Any thread with the GIL. */
+void bine__descriptors_changed(const bine *rt, int first, int last);
 
 /* Before a script closes the descriptors `first` to `last`: who waits for one of them has BINE_EIO, errno
  * EBADF. (What is closed without this is waited for in vain, or until the time is over.) */

@@ -19,8 +19,11 @@ static int init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     int status = ((initproc)init_slot.original)(self, args, kwargs);
 
-    if (status == 0 && told && bine__python_now->rt != NULL)
-        bine__descriptor_is_new(bine__python_now->rt, ((bine__socket_object *)self)->fd);
+    if (status == 0 && told && bine__python_now->rt != NULL) {
+        int fd = ((bine__socket_object *)self)->fd;
+
+        bine__descriptors_changed(bine__python_now->rt, fd, fd);
+    }
     return status;
 }
 
