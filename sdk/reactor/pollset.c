@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* How many are taken in at once; the others are next. */
@@ -14,8 +16,12 @@
 /* So many events of strays, and the instance is renewed, which is a call for each descriptor. */
 #define STRAYS_MAX 16
 
-/* What epoll calls the bell; descriptors are not negative. */
+/* What epoll calls the bell and the timer; descriptors are not negative. */
 #define BELL UINT64_MAX
+#define TIMER (UINT64_MAX - 1)
+
+/* Those who are due closely one after another are woken together: it may be so much later than asked for. */
+#define SLACK_NS 50000
 
 /* A bell, where there is none yet. 0, or a negative errno. */
 static int open_bell(bine__pollset *set)
@@ -26,36 +32,52 @@ static int open_bell(bine__pollset *set)
     return set->bell < 0 ? -errno : 0;
 }
 
-static void close_set(bine__pollset *set)
+/* What is not open any more is no matter. */
+static void close_one(int *fd)
 {
-    if (set->fd >= 0)
-        close(set->fd);
-    set->fd = -1;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
-static void close_both(bine__pollset *set)
+static void close_set(bine__pollset *set)
+{
+    close_one(&set->fd);
+    close_one(&set->timer);
+}
+
+static void close_all(bine__pollset *set)
 {
     int bell = atomic_exchange(&set->bell, -1);
 
     close_set(set);
-    if (bell >= 0)
-        close(bell);
+    close_one(&bell);
+}
+
+static int add_own(const bine__pollset *set, int fd, uint32_t events, uint64_t name)
+{
+    struct epoll_event event = {.events = events, .data.u64 = name};
+
+    return epoll_ctl(set->fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 /* 0, or a negative errno; then there is no set, but perhaps a bell. */
 static int open_set(bine__pollset *set)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
     int status = open_bell(set);
 
     if (status != 0)
         return status;
-    set->fd = epoll_create1(EPOLL_CLOEXEC);
-    if (set->fd >= 0 && epoll_ctl(set->fd, EPOLL_CTL_ADD, set->bell, &event) == 0)
-        return 0;
-    status = -errno;
-    if (set->fd >= 0)
+    set->due = 0;
+    set->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    set->fd = set->timer < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (set->fd >= 0 && add_own(set, set->timer, EPOLLIN | EPOLLET, TIMER) == 0) {
+        if (add_own(set, set->bell, EPOLLIN, BELL) == 0)
+            return 0;
+        status = -errno;
         atomic_store(&set->bell, -1); /* it has been closed by somebody */
+    }
+    status = status != 0 ? status : -errno;
     close_set(set);
     return status;
 }
@@ -64,10 +86,10 @@ int bine__pollset_init(bine__pollset *set)
 {
     int status;
 
-    *set = (bine__pollset){.fd = -1, .bell = -1};
+    *set = (bine__pollset){.fd = -1, .timer = -1, .bell = -1};
     status = open_set(set);
     if (status != 0)
-        close_both(set);
+        close_all(set);
     return status;
 }
 
@@ -199,6 +221,39 @@ static unsigned ready_for(unsigned happened)
     return ready;
 }
 
+/* ---- time ---- */
+
+static int64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static int set_timer(bine__pollset *set, int64_t due)
+{
+    struct itimerspec at = {.it_value = {due / 1000000000, due % 1000000000}};
+
+    if (timerfd_settime(set->timer, TFD_TIMER_ABSTIME, &at, NULL) != 0)
+        return -errno;
+    set->due = due;
+    return 0;
+}
+
+int bine__pollset_time(bine__pollset *set, int64_t ns)
+{
+    int64_t begin = ns < 0 ? 0 : now();
+    int64_t due = ns < 0 ? 0 : ns > INT64_MAX - begin - SLACK_NS ? INT64_MAX : begin + ns + SLACK_NS;
+    int64_t apart = due - set->due;
+
+    if (due != 0 && set->due > begin && apart > -SLACK_NS / 2 && apart < SLACK_NS / 2)
+        return 0; /* as before, but for what the clock went on since it was asked */
+    return due == set->due ? 0 : set_timer(set, due);
+}
+
+/* ---- other threads ---- */
+
 void bine__pollset_ring(bine__pollset *set)
 {
     if (!atomic_exchange(&set->rung, true))
@@ -223,6 +278,10 @@ static void tell_one(bine__pollset *set, const struct epoll_event *event)
     struct bine__polled *polled;
     uint32_t fd = (uint32_t)event->data.u64;
 
+    if (event->data.u64 == TIMER) {
+        set->due = 0;
+        return;
+    }
     if (event->data.u64 == BELL) {
         silence(set);
         return;
@@ -253,11 +312,24 @@ void bine__pollset_tell(bine__pollset *set)
 }
 
 /* The kernel knows that bell in that set. */
-bool bine__pollset_intact(const bine__pollset *set)
+static bool has_bell(const bine__pollset *set)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
 
     return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->bell, &event) == 0;
+}
+
+/* And that timer. */
+static bool has_timer(const bine__pollset *set)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TIMER};
+
+    return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->timer, &event) == 0;
+}
+
+bool bine__pollset_intact(const bine__pollset *set)
+{
+    return has_bell(set) && (set->due == 0 || has_timer(set));
 }
 
 bool bine__pollset_strays(const bine__pollset *set)
@@ -268,15 +340,19 @@ bool bine__pollset_strays(const bine__pollset *set)
 /* What is ours still goes; what is not was lost. */
 static void give_up(bine__pollset *set, bool forked)
 {
-    bool ours = set->fd < 0 || bine__pollset_intact(set);
+    bool timer = has_timer(set);
+    bool bell = set->fd < 0 || has_bell(set);
 
-    if (ours && forked)
-        close_both(set);
-    else if (ours)
-        close_set(set);
+    if (!timer)
+        set->timer = -1;
+    if (!timer && !bell)
+        set->fd = -1;
+    if (bell && forked)
+        close_all(set);
     else
+        close_set(set);
+    if (!bell)
         atomic_store(&set->bell, -1);
-    set->fd = -1;
 }
 
 int bine__pollset_renew(bine__pollset *set, bool forked)
@@ -302,8 +378,7 @@ int bine__pollset_renew(bine__pollset *set, bool forked)
 
 void bine__pollset_deinit(bine__pollset *set)
 {
-    if (set->fd < 0 || bine__pollset_intact(set))
-        close_both(set);
+    give_up(set, true);
     free(set->by_fd);
-    *set = (bine__pollset){.fd = -1, .bell = -1};
+    *set = (bine__pollset){.fd = -1, .timer = -1, .bell = -1};
 }

@@ -1,7 +1,8 @@
-/* What a reactor on libuv waits for, in an epoll instance of its own: the watches, and a bell for other
- * threads. libuv in turn watches that as one descriptor, or the host does; the kernel knows of a watch at
- * once. libuv ends the process when a descriptor of its own has been closed by somebody; here that is an
- * error, and of a watch goes unnoticed.
+/* What a reactor on libuv waits for, in an epoll instance of its own: the watches, a bell for other threads,
+ * and the time (timerfd_create(2): the kernel ends a wait of epoll or poll itself late, by up to a thousandth
+ * of it, and libuv counts in milliseconds). libuv in turn watches that as one descriptor, or the host does;
+ * the kernel knows of a watch at once. libuv ends the process when a descriptor of its own has been closed by
+ * somebody; here that is an error, and of a watch goes unnoticed.
  *
  * What has been watched once stays in the instance, and is armed for one event at a time: that costs a third
  * of putting it in and taking it out. What nobody watches any more may be told of once. What is watched by
@@ -21,7 +22,10 @@
 #include <stddef.h>
 
 typedef struct bine__pollset {
-    int fd; /* readable when one of them is ready, or the bell has been rung; -1: none was to be had */
+    int fd;    /* readable when one of them is ready, the bell has been rung or it is time; -1: none was to be
+                  had */
+    int timer; /* or -1 */
+    int64_t due;      /* what it is set to, of CLOCK_MONOTONIC; 0: not at all */
     atomic_int bell;  /* an eventfd, or -1 */
     atomic_bool rung; /* since the last bine__pollset_tell() */
     struct bine__polled {
@@ -41,13 +45,17 @@ int bine__pollset_init(bine__pollset *set);
 int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events);
 int bine__pollset_watch_edges(bine__pollset *set, bine_watch *watch, unsigned events);
 
+/* The set is readable in `ns`, until it was told; negative: no more for that. 0, or a negative errno. */
+int bine__pollset_time(bine__pollset *set, int64_t ns);
+
 /* The set is readable: now, or until it was told. Thread: any, and in a signal handler. */
 void bine__pollset_ring(bine__pollset *set);
 
 /* Tells those that are ready, without waiting. */
 void bine__pollset_tell(bine__pollset *set);
 
-/* False: it, or the bell, has been closed by somebody; the numbers are perhaps other files' by now. */
+/* False: it, the bell or the timer has been closed by somebody; the numbers are perhaps other files' by now.
+ */
 bool bine__pollset_intact(const bine__pollset *set);
 
 /* True: it tells of what nobody can take out of it. */
