@@ -1,4 +1,6 @@
-/* A loop's descriptors: one watch of the reactor's for each that has a reader or a writer. */
+/* A loop's descriptors: one watch of the reactor's for each that has a reader or a writer. It is by edges
+ * where the reactor can: then a stream that has read all there is needs no call to be told of more. For other
+ * readers, which are to be told as long as something is there, it is set anew when they have run. */
 #include "asyncio/loop.h"
 
 #include <errno.h>
@@ -8,6 +10,20 @@
 static unsigned wanted(const bine__endpoint *e)
 {
     return (e->reader != NULL ? BINE_READABLE : 0u) | (e->writer != NULL ? BINE_WRITABLE : 0u);
+}
+
+/* NULL: it has had no reader nor writer so far. */
+static bine__endpoint *find(const bine__loop *loop, int fd)
+{
+    return (size_t)fd < loop->endpoints_size ? loop->endpoints[fd] : NULL;
+}
+
+/* 0, or a negative errno. What is there by now is told again. */
+static int arm(bine__endpoint *e)
+{
+    int status = bine__watch_edges(&e->watch, wanted(e) | BINE__UNUSUAL);
+
+    return status == -ENOTSUP ? bine__watch_renew(&e->watch, wanted(e)) : status;
 }
 
 /* ---- what the reactor says ---- */
@@ -20,17 +36,34 @@ static void on_ready(bine_watch *watch, unsigned events)
 {
     bine__endpoint *e = (bine__endpoint *)(void *)((char *)watch - offsetof(bine__endpoint, watch));
 
-    e->arrived |= events;
+    e->unusual |= (events & BINE__UNUSUAL) != 0;
+    events &= BINE_READABLE | BINE_WRITABLE;
+    e->arrived |= events & wanted(e);
     e->told++;
     if (e->told >= TOLD_ENOUGH || e->loop == NULL)
-        (void)bine__watch_set(watch, watch->events & ~events); /* fewer, which cannot fail */
-    else if (!e->arrival.listed)
+        (void)bine__watch_set(watch,
+                              watch->edges ? 0 : watch->events & ~events); /* fewer, which cannot fail */
+    else if (e->arrived != 0 && !e->arrival.listed)
         bine__loop_arrived(e->loop, &e->arrival);
 }
 
 static int run_one(bine__loop *loop, PyObject *handle, bool happened)
 {
     return handle != NULL && happened ? bine__loop_run_handle(loop, handle) : 0;
+}
+
+/* It may have been held back. 0, or a negative errno. */
+static int restore(bine__endpoint *e)
+{
+    return e->watch.edges || e->watch.events == wanted(e) ? 0 : arm(e);
+}
+
+/* Of `events`, some may be there still that somebody is to be told of. */
+static bool is_left(const bine__endpoint *e, unsigned events)
+{
+    unsigned left = events & wanted(e);
+
+    return left != 0 && (left != BINE_READABLE || !e->emptied);
 }
 
 static int run_endpoint(bine__loop *loop, bine__arrival *arrival)
@@ -43,16 +76,25 @@ static int run_endpoint(bine__loop *loop, bine__arrival *arrival)
 
     e->arrived = 0;
     e->told = 0;
-    if (bine__watch_set(&e->watch, wanted(e)) != 0) /* it had been held back, and the descriptor has gone */
+    e->emptied = false;
+    if (restore(e) != 0) /* the descriptor has gone */
         events |= wanted(e);
     status = run_one(loop, reader, (events & BINE_READABLE) != 0);
     if (status == 0)
         status = run_one(loop, writer, (events & BINE_WRITABLE) != 0);
-    else if (writer != NULL && (events & BINE_WRITABLE) != 0 && e->writer == writer)
-        (void)bine__watch_renew(&e->watch, wanted(e)); /* level-triggered: it is told again */
+    if ((e->watch.edges || status != 0) && is_left(e, events))
+        (void)arm(e);
     Py_XDECREF(reader);
     Py_XDECREF(writer);
     return status;
+}
+
+void bine__endpoint_emptied(const bine__loop *loop, int fd, bool by_size)
+{
+    bine__endpoint *e = find(loop, fd);
+
+    if (e != NULL && (!by_size || !e->unusual))
+        e->emptied = true;
 }
 
 /* ---- the table ---- */
@@ -68,11 +110,6 @@ static int grow(bine__loop *loop, size_t fd)
     loop->endpoints = all;
     loop->endpoints_size = size;
     return 0;
-}
-
-static bine__endpoint *find(const bine__loop *loop, int fd)
-{
-    return (size_t)fd < loop->endpoints_size ? loop->endpoints[fd] : NULL;
 }
 
 /* NULL with an exception. */
@@ -151,7 +188,8 @@ static int replace(bine__loop *loop, bine__endpoint *e, PyObject **place, PyObje
     int status;
 
     *place = handle;
-    status = handle != NULL ? bine__watch_renew(&e->watch, wanted(e)) : bine__watch_set(&e->watch, wanted(e));
+    status = handle != NULL ? arm(e) : e->watch.edges ? 0 : bine__watch_set(&e->watch, wanted(e));
+    e->watch.idle = wanted(e) == 0;
     if (status != 0) {
         *place = old;
         Py_XDECREF(handle);

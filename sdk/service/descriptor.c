@@ -207,8 +207,7 @@ static bool is_for_edges(const descriptor *d, const wish *w)
     return w->socket && waiter == NULL;
 }
 
-/* And not with TLS in the kernel, say, where a read stops at the end of a record. */
-static bool is_plain_tcp(int fd)
+bool bine__is_plain_tcp(int fd)
 {
     socklen_t size = sizeof(int);
     char upper[16] = "";
@@ -231,7 +230,7 @@ static int set_edges(descriptor *d, unsigned events)
     status = bine__watch_edges(&d->watch, events);
     d->same = status == 0;
     d->came = 0;
-    d->is_tcp = d->same && is_plain_tcp(d->watch.fd);
+    d->is_tcp = d->same && bine__is_plain_tcp(d->watch.fd);
     d->empty = false;
     return status;
 }

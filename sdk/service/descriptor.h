@@ -15,6 +15,10 @@ int bine__wait_socket(int fd, unsigned events, int64_t timeout_ns);
 void bine__socket_emptied(const bine *rt, int fd);
 bool bine__socket_is_empty(const bine *rt, int fd);
 
+/* Whether that goes for `fd`: a read stops at what is there and at an end, but not at the end of a record, as
+ * with TLS in the kernel. Of ends and the like a watch by edges tells as BINE__UNUSUAL. Any thread. */
+bool bine__is_plain_tcp(int fd);
+
 /* Whether somebody has waited by bine__wait_socket() for what `fd` is now, and as it is now. */
 bool bine__socket_is_known(const bine *rt, int fd);
 
