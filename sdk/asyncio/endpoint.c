@@ -32,18 +32,32 @@ static int arm(bine__endpoint *e)
  * not at once, for a loop looks twice round each wait. */
 #define TOLD_ENOUGH 4
 
+/* It told of what nobody wants any more. */
+static void narrow(bine__endpoint *e)
+{
+    if ((e->watch.events & ~BINE__UNUSUAL) != wanted(e))
+        (void)arm(e); /* fails when the descriptor has been closed, of which nothing is told anyway */
+}
+
+static void hold_back(bine__endpoint *e, unsigned events)
+{
+    unsigned left = e->watch.edges ? 0 : e->watch.events & ~events;
+
+    (void)bine__watch_set(&e->watch, left); /* fewer, which cannot fail */
+}
+
 static void on_ready(bine_watch *watch, unsigned events)
 {
     bine__endpoint *e = (bine__endpoint *)(void *)((char *)watch - offsetof(bine__endpoint, watch));
+    unsigned happened = events & wanted(e);
 
     e->unusual |= (events & BINE__UNUSUAL) != 0;
-    events &= BINE_READABLE | BINE_WRITABLE;
-    e->arrived |= events & wanted(e);
-    e->told++;
-    if (e->told >= TOLD_ENOUGH || e->loop == NULL)
-        (void)bine__watch_set(watch,
-                              watch->edges ? 0 : watch->events & ~events); /* fewer, which cannot fail */
-    else if (e->arrived != 0 && !e->arrival.listed)
+    e->arrived |= happened;
+    if (happened == 0 && wanted(e) != 0)
+        narrow(e);
+    else if (++e->told >= TOLD_ENOUGH || e->loop == NULL)
+        hold_back(e, events);
+    else if (happened != 0 && !e->arrival.listed)
         bine__loop_arrived(e->loop, &e->arrival);
 }
 
@@ -87,6 +101,14 @@ static int run_endpoint(bine__loop *loop, bine__arrival *arrival)
     Py_XDECREF(reader);
     Py_XDECREF(writer);
     return status;
+}
+
+void bine__endpoint_begin(const bine__loop *loop, int fd)
+{
+    bine__endpoint *e = find(loop, fd);
+
+    if (e != NULL)
+        e->unusual = false;
 }
 
 void bine__endpoint_emptied(const bine__loop *loop, int fd, bool by_size)

@@ -406,6 +406,7 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     s->dict = PyObject_GenericGetDict(transport, NULL);
     s->fd = fd;
     s->is_tcp = bine__is_plain_tcp(fd);
+    bine__endpoint_begin(s->loop, fd);
     if (s->dict == NULL)
         Py_CLEAR(s);
     return (PyObject *)s;
