@@ -121,13 +121,15 @@ static void adjust(descriptor *d)
         (void)bine__watch_set(&d->watch, wanted(d)); /* fewer than before, which cannot fail */
 }
 
-/* Nobody waits for `events`: who tries next may have them already. A peer that goes on and on is not to wake
- * the host each time; nor is one of whom nobody will ever want to know. */
-static void keep(descriptor *d, unsigned events, bool all)
+/* Too much comes that nobody waits for: a peer that goes on and on is not to wake the host each time; nor is
+ * one of whom nobody will ever want to know. */
+static void narrow(descriptor *d)
 {
-    d->came |= events;
-    if (all && ++d->unclaimed >= UNCLAIMED_MAX)
+    d->unclaimed = 0;
+    if (d->waiters.first == NULL)
         (void)bine__watch_set(&d->watch, 0);
+    else
+        (void)bine__watch_edges(&d->watch, wanted(d) | BINE__UNUSUAL); /* it is open: it has been told of */
 }
 
 static void on_ready(bine_watch *watch, unsigned events)
@@ -152,8 +154,11 @@ static void on_ready(bine_watch *watch, unsigned events)
         waiter->wake(waiter);
     }
     adjust(d);
-    if (d->watch.edges && left != 0)
-        keep(d, left, left == (events & ~BINE__UNUSUAL));
+    if (!d->watch.edges)
+        return;
+    d->came |= left; /* who tries next may have that already */
+    if (left != 0 && left == (events & ~BINE__UNUSUAL) && ++d->unclaimed >= UNCLAIMED_MAX)
+        narrow(d);
 }
 
 /* NULL: nobody has waited for that one so far. */

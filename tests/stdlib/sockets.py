@@ -342,6 +342,21 @@ def test_one_reads_while_another_writes():
         writes.join()
 
 
+def test_who_reads_is_told_after_much_else_has_happened():
+    with pair() as (a, b):
+        writes = bine.spawn(a.sendall, BIG)
+        read_all(b.recv, len(BIG))
+        writes.join()
+        reader = bine.spawn(a.recv, 10)
+        bine.pause()
+        for _ in range(200):  # it becomes writable each time
+            a.send(b"x", socket.MSG_DONTWAIT)
+            b.recv(1)
+            bine.pause()
+        b.send(b"at last")
+        assert reader.join() == b"at last"
+
+
 def test_two_readers_of_one_socket_get_a_message_each():
     with pair(socket.SOCK_DGRAM) as (a, b):
         readers = [bine.spawn(a.recv, 10) for _ in range(2)]
