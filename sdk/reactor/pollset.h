@@ -22,9 +22,8 @@
 #include <stddef.h>
 
 typedef struct bine__pollset {
-    int fd;    /* readable when one of them is ready, the bell has been rung or it is time; -1: none was to be
-                  had */
-    int timer; /* or -1 */
+    int fd;           /* readable when there is anything to tell; -1: none was to be had */
+    int timer;        /* or -1 */
     int64_t due;      /* what it is set to, of CLOCK_MONOTONIC; 0: not at all */
     atomic_int bell;  /* an eventfd, or -1 */
     atomic_bool rung; /* since the last bine__pollset_tell() */
@@ -54,8 +53,7 @@ void bine__pollset_ring(bine__pollset *set);
 /* Tells those that are ready, without waiting. */
 void bine__pollset_tell(bine__pollset *set);
 
-/* False: it, the bell or the timer has been closed by somebody; the numbers are perhaps other files' by now.
- */
+/* False: it, the bell or the timer has been closed by somebody; the numbers may be other files' by now. */
 bool bine__pollset_intact(const bine__pollset *set);
 
 /* True: it tells of what nobody can take out of it. */

@@ -425,8 +425,7 @@ typedef struct notice {
     uint64_t waits;
 } notice;
 
-/* Those that began to wait just before it was closed, or for what has the number now: the kernel tells which.
- */
+/* Those that began to wait just before it was closed, or for what has the number now; the kernel knows. */
 static void renew(descriptor *d)
 {
     if (d->waiters.first != NULL && bine__watch_renew(&d->watch, wanted(d)) != 0)

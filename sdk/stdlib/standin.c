@@ -196,8 +196,8 @@ static void take_away(bine__standin *s)
 /* ---- all of them ---- */
 
 static bine__standin *const *const lists[] = {
-    bine__buffered_standins,  bine__change_standins,     bine__connect_standins, bine__fileio_standins,
-    bine__filelock_standins,  bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
+    bine__buffered_standins,  bine__change_standins,     bine__connect_standins, bine__fcntl_standins,
+    bine__fileio_standins,    bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
     bine__process_standins,   bine__rare_standins,       bine__resolve_standins, bine__select_standins,
     bine__semaphore_standins, bine__sendfile_standins,   bine__signal_standins,  bine__socket_rare_standins,
     bine__socket_standins,    bine__ssl_standins,        bine__time_standins,

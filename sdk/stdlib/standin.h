@@ -181,7 +181,7 @@ extern bine__standin *const bine__time_standins[];
 extern bine__standin *const bine__osfile_standins[];
 extern bine__standin *const bine__fileio_standins[];
 extern bine__standin *const bine__buffered_standins[];
-extern bine__standin *const bine__filelock_standins[];
+extern bine__standin *const bine__fcntl_standins[];
 extern bine__standin *const bine__filesystem_standins[];
 extern bine__standin *const bine__change_standins[];
 extern bine__standin *const bine__input_standins[];

@@ -1,7 +1,11 @@
-/* Locks on files: fcntl.flock(), lockf(), fcntl(F_SETLKW), os.lockf(); and what makes a descriptor one that
- * does not block, which is to be known of sockets. Nothing tells when such a lock is free
- * but a thread that waits for it, and as many threads as there are waiters there cannot be: if who holds it
- * needs one, too, they would wait for each other. So it is tried again and again, seldom, by a timer. */
+/* What module fcntl does that concerns who waits.
+ *
+ * Locks on files: flock(), lockf(), fcntl(F_SETLKW), os.lockf(). Nothing tells when such a lock is free but a
+ * thread that waits for it, and as many threads as there are waiters there cannot be: if who holds it needs
+ * one, too, they would wait for each other. So it is tried again and again, seldom, by a timer.
+ *
+ * What makes a descriptor one that does not block: fcntl(F_SETFL), ioctl(FIONBIO), os.set_blocking(). Who
+ * waits for a socket asks for that only once, and after these. */
 #include "stdlib/standin.h"
 
 #include "python/python.h"
@@ -135,7 +139,7 @@ BINE__STANDIN_EVERYWHERE(standin_ioctl, "fcntl", "ioctl", "fcntl.ioctl", NOTED, 
 BINE__STANDIN_EVERYWHERE(standin_set_blocking, "posix", "set_blocking", "os.set_blocking", NOTED,
                          change_flags);
 
-bine__standin *const bine__filelock_standins[] = {
+bine__standin *const bine__fcntl_standins[] = {
     &standin_flock, &standin_lockf,        &standin_fcntl, &standin_os_lockf,
     &standin_ioctl, &standin_set_blocking, NULL,
 };
