@@ -18,7 +18,8 @@ import tempfile
 import termios
 import threading
 
-from acts import all_wait, cancel, later, read_all, tcp_pair
+import acts
+from acts import all_wait, cancel, later, read_all
 import bine
 
 BIG = bytes(range(256)) * 20_000  # more than any buffer between the two ends
@@ -36,10 +37,29 @@ def arrived(s):
         bine.pause()
 
 
+def pauses(turns):
+    """Of the host's: each time it looks what has come."""
+    for _ in range(turns):
+        bine.next_frame()
+
+
 def waited(s, peer):
     """`s` has been waited for and read empty, and stays watched from now on."""
     later(peer.send, b"!")
     assert s.recv(100) == b"!"
+
+
+def at_once(*sockets):
+    """What they send goes when it is sent, or small pieces are told of together."""
+    for s in sockets:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+@contextlib.contextmanager
+def tcp_pair():
+    with acts.tcp_pair() as (a, b):
+        at_once(a, b)
+        yield a, b
 
 
 @contextlib.contextmanager
@@ -149,6 +169,7 @@ def use_again(close, before=lambda box: None, after=lambda *args: None):
     with socket.create_server(("127.0.0.1", 0)) as server:
         box = [socket.create_connection(server.getsockname())]
         b, _ = server.accept()
+        at_once(b)
         waited(box[0], b)
         number = box[0].fileno()
         kept = before(box)
@@ -187,7 +208,7 @@ def test_a_file_that_nobody_can_take_out_is_told_of_for_a_while_only():
         waited(c, d)
         for _ in range(100):
             b.send(b"x")
-            bine.pause()
+            bine.next_frame()
         all_wait()
         assert watched().count(c.fileno()) == 1, watched()
         os.close(kept)
@@ -211,7 +232,7 @@ def test_a_number_is_used_again_while_a_child_has_the_file_that_it_was():
         waited(c, d)
         for _ in range(100):
             b.send(b"x")
-            bine.pause()
+            bine.next_frame()
         check_talk(c, d)
         assert watched().count(c.fileno()) == 1, watched()
         os.close(go)
@@ -334,9 +355,6 @@ def check_ends(finish, end):
                         assert read_to_end(a, size) == (b"words", end)
 
 
-def pauses(turns):
-    for _ in range(turns):
-        bine.pause()
 
 
 def test_an_end_right_behind_data():
@@ -518,7 +536,7 @@ def test_waitall_after_a_short_read_and_before():
                 all_wait()
                 for piece in b"ab", b"cd", b"ef+":
                     b.send(piece)
-                    bine.pause()
+                    bine.next_frame()
                 assert reader.join() == b"abcdef"
                 assert a.recv(100) == b"+"
 
@@ -702,26 +720,28 @@ def test_whether_a_socket_waits_may_change_while_it_is_waited_for():
 # ---- who waits, and who does not ----
 
 def test_a_peer_that_goes_on_while_nobody_reads_is_told_of_for_a_while_only():
-    with tcp_pair() as (a, b):
-        for _ in range(3):
-            waited(a, b)
-            for i in range(200):
-                b.send(b"%03d" % i)
-                bine.pause()
-            all_wait()
-            assert a.fileno() not in watched()
-            assert read_all(a.recv, 600) == b"".join(b"%03d" % i for i in range(200))
-            waited(a, b)
-            assert a.fileno() in watched()
+    for pair in tcp_pair, unix_pair:
+        with pair() as (a, b):
+            for _ in range(3):
+                waited(a, b)
+                for i in range(200):
+                    b.send(b"%03d" % i)
+                    if pair is tcp_pair:
+                        a.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # or `b` waits for that
+                    bine.next_frame()
+                assert a.fileno() not in watched()
+                assert read_all(a.recv, 600) == b"".join(b"%03d" % i for i in range(200))
+                waited(a, b)
+                assert a.fileno() in watched()
 
 
 def test_who_reads_now_and_then_stays_watched():
-    with tcp_pair() as (a, b):
+    with unix_pair() as (a, b):
         waited(a, b)
         for _ in range(20):
             for _ in range(20):
                 b.send(b"x")
-                bine.pause()
+                bine.next_frame()
             assert read_all(a.recv, 20) == b"x" * 20
             waited(a, b)
         assert a.fileno() in watched()
