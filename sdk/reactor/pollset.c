@@ -235,8 +235,10 @@ static int set_timer(bine__pollset *set, int64_t due)
 {
     struct itimerspec at = {.it_value = {due / 1000000000, due % 1000000000}};
 
-    if (timerfd_settime(set->timer, TFD_TIMER_ABSTIME, &at, NULL) != 0)
+    if (timerfd_settime(set->timer, TFD_TIMER_ABSTIME, &at, NULL) != 0) {
+        set->timer = -1; /* the number is not a timer's any more */
         return -errno;
+    }
     set->due = due;
     return 0;
 }
@@ -329,7 +331,7 @@ static bool has_timer(const bine__pollset *set)
 
 bool bine__pollset_intact(const bine__pollset *set)
 {
-    return has_bell(set) && (set->due == 0 || has_timer(set));
+    return set->timer >= 0 && has_bell(set) && (set->due == 0 || has_timer(set));
 }
 
 bool bine__pollset_strays(const bine__pollset *set)

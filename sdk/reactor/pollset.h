@@ -44,7 +44,8 @@ int bine__pollset_init(bine__pollset *set);
 int bine__pollset_watch(bine__pollset *set, bine_watch *watch, unsigned events);
 int bine__pollset_watch_edges(bine__pollset *set, bine_watch *watch, unsigned events);
 
-/* The set is readable in `ns`, until it was told; negative: no more for that. 0, or a negative errno. */
+/* The set is readable in `ns`, until it was told; negative: no more for that. 0, or a negative errno: then it
+ * is not intact. */
 int bine__pollset_time(bine__pollset *set, int64_t ns);
 
 /* The set is readable: now, or until it was told. Thread: any, and in a signal handler. */

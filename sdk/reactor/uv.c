@@ -249,8 +249,8 @@ static void free_own(bine__reactor *reactor)
 static void plan_polled(bine__reactor *reactor, int64_t wait_ns, bool waits)
 {
     (void)waits;
-    if (wait_ns != 0)
-        (void)bine__pollset_time(&((uv_reactor *)reactor)->set, wait_ns);
+    if (wait_ns != 0 && bine__pollset_time(&((uv_reactor *)reactor)->set, wait_ns) != 0)
+        wake(reactor); /* it is made anew then, see intact() */
 }
 
 static int poll_fd_polled(bine__reactor *reactor)
