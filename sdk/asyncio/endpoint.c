@@ -23,6 +23,7 @@ static int arm(bine__endpoint *e)
 {
     int status = bine__watch_edges(&e->watch, wanted(e) | BINE__UNUSUAL);
 
+    e->told = 0;
     return status == -ENOTSUP ? bine__watch_renew(&e->watch, wanted(e)) : status;
 }
 
@@ -53,12 +54,14 @@ static void on_ready(bine_watch *watch, unsigned events)
 
     e->unusual |= (events & BINE__UNUSUAL) != 0;
     e->arrived |= happened;
-    if (happened == 0 && wanted(e) != 0)
+    if (happened == 0 && wanted(e) != 0) {
         narrow(e);
-    else if (++e->told >= TOLD_ENOUGH || e->loop == NULL)
-        hold_back(e, events);
-    else if (happened != 0 && !e->arrival.listed)
+        return;
+    }
+    if (happened != 0 && !e->arrival.listed)
         bine__loop_arrived(e->loop, &e->arrival);
+    if (++e->told >= TOLD_ENOUGH)
+        hold_back(e, events);
 }
 
 static int run_one(bine__loop *loop, PyObject *handle, bool happened)

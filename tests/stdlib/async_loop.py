@@ -300,6 +300,23 @@ def test_a_reader_is_told_after_much_else_has_happened():
         assert bine.run_async(main(a, b)) == b"at last"
 
 
+def test_a_reader_is_told_after_a_rest_in_which_much_has_come():
+    async def main(a, b):
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        a.setblocking(False)
+        loop.add_reader(a, print)
+        loop.remove_reader(a)
+        for _ in range(8):
+            b.send(b"x")
+            await look_round()
+        loop.add_reader(a, lambda: told.done() or told.set_result(a.recv(10)))
+        return await told
+    a, b = socket.socketpair()
+    with a, b:
+        assert bine.run_async(main(a, b)) == b"x" * 8
+
+
 def test_a_reader_is_told_after_urgent_data():
     async def main(a, b):
         loop = asyncio.get_running_loop()
