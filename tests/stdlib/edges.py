@@ -164,20 +164,34 @@ def check_talk(a, b):
         waited(x, y)
 
 
+def connect_again(server, number, close):
+    """It waits to write first."""
+    close()
+    c = take(number)
+    c.connect(server.getsockname())
+    return c, server.accept()[0]
+
+
+def accept_again(server, number, close):
+    """It waits to read first."""
+    d = socket.create_connection(server.getsockname())
+    close()
+    c, _ = server.accept()
+    assert c.fileno() == number
+    return c, d
+
+
 def use_again(close, before=lambda box: None, after=lambda *args: None):
     """The number of a socket that was waited for is that of another, once close([it]) has been called."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        box = [socket.create_connection(server.getsockname())]
-        b, _ = server.accept()
-        at_once(b)
-        waited(box[0], b)
-        number = box[0].fileno()
-        kept = before(box)
-        close(box)
-        with take(number) as c:
-            c.connect(server.getsockname())
-            d, _ = server.accept()
-            with b, d:
+    for again in connect_again, accept_again:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            box = [socket.create_connection(server.getsockname())]
+            b, _ = server.accept()
+            at_once(b)
+            waited(box[0], b)
+            kept = before(box)
+            c, d = again(server, box[0].fileno(), lambda: close(box))
+            with b, c, d:
                 after(b, c, d, kept)
                 check_talk(c, d)
 
