@@ -1,5 +1,5 @@
-"""Sockets stay watched between waits, by edges, and a short read of TCP says that nothing is left: whatever is done to
-a socket between two waits, nobody waits for what is there already, and no byte is lost."""
+"""Sockets stay watched between waits, by edges, and a short read of TCP says that nothing is left: whatever is
+done to a socket between two waits, nobody waits for what is there already, and no byte is lost."""
 import array
 import asyncio
 import contextlib
@@ -777,7 +777,8 @@ def test_two_readers_and_a_writer_of_one_socket():
             b.shutdown(socket.SHUT_WR)
             for reader in readers:
                 reader.join()
-            assert sorted(b"".join(got[0] + got[1])) == sorted(b"".join(b"%02d" % (i % 100) for i in range(200)))
+            sent = [b"%02d" % (i % 100) for i in range(200)]
+            assert sorted(b"".join(got[0] + got[1])) == sorted(b"".join(sent))
 
 
 def test_what_a_cancelled_reader_leaves_is_for_the_next():
@@ -907,6 +908,49 @@ def test_asyncios_streams_take_over_a_socket_that_was_waited_for():
             c.connect(server.getsockname())
             with server.accept()[0] as d:
                 check_talk(c, d)
+
+
+def read_by_asyncio(a, size, send):
+    """What a stream has read when it waited while send() was called, up to `size`: -1, to the end."""
+    async def read():
+        reader, writer = await asyncio.open_connection(sock=a)
+        got = await (reader.read() if size < 0 else reader.readexactly(size))
+        writer.close()
+        return got
+    a.setblocking(False)
+    runner = bine.spawn(bine.run_async, read())
+    all_wait()
+    send()
+    return runner.join()
+
+
+def test_asyncio_is_told_of_an_end_right_behind_data():
+    for pair in tcp_pair, unix_pair:
+        for turns in range(4):
+            with pair() as (a, b):
+                waited(a, b)
+                assert read_by_asyncio(a, -1, lambda: [b.send(b"words"), pauses(turns), b.close()]) == b"words"
+
+
+def test_asyncio_is_told_of_what_is_behind_a_mark():
+    for turns in range(4):
+        with tcp_pair() as (a, b):
+            waited(a, b)
+            assert read_by_asyncio(a, 6, lambda: [
+                b.send(b"abc"), pauses(turns), b.send(b"!", socket.MSG_OOB), b.send(b"def")]) == b"abcdef"
+
+
+def test_asyncio_is_told_of_what_is_behind_a_record():
+    with tempfile.TemporaryFile() as file:
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))]
+        for turns in range(3):
+            with unix_pair() as (a, b):
+                def send():
+                    for piece in b"ab", b"cd", b"ef":
+                        b.sendmsg([piece], passed)
+                        pauses(turns)
+                waited(a, b)
+                assert read_by_asyncio(a, 6, send) == b"abcdef"
 
 
 def test_tls_begins_and_ends_on_connections_that_were_waited_for():
