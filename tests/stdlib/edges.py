@@ -1,5 +1,5 @@
-"""Sockets stay watched between waits, by edges, and a short read of TCP says that nothing is left: whatever is
-done to a socket between two waits, nobody waits for what is there already, and no byte is lost."""
+"""Sockets stay watched between waits, by edges, and a short read of TCP says that nothing is left: whatever
+is done to a socket between two waits, nobody waits for what is there already, and no byte is lost."""
 import array
 import asyncio
 import contextlib
@@ -536,8 +536,8 @@ def test_ways_to_read_take_turns():
                     rest = rest[size:]
                     pauses(rng.randrange(3))
             writer = bine.spawn(send)
-            got = read_all(lambda _: rng.choice(WAYS_TO_READ)(a, rng.choice([1, 7, 64, 100, 1000])), len(data))
-            assert got == data
+            read = lambda _: rng.choice(WAYS_TO_READ)(a, rng.choice([1, 7, 64, 100, 1000]))
+            assert read_all(read, len(data)) == data
             writer.join()
 
 
@@ -929,7 +929,8 @@ def test_asyncio_is_told_of_an_end_right_behind_data():
         for turns in range(4):
             with pair() as (a, b):
                 waited(a, b)
-                assert read_by_asyncio(a, -1, lambda: [b.send(b"words"), pauses(turns), b.close()]) == b"words"
+                got = read_by_asyncio(a, -1, lambda: [b.send(b"words"), pauses(turns), b.close()])
+                assert got == b"words"
 
 
 def test_asyncio_is_told_of_what_is_behind_a_mark():
