@@ -1,5 +1,5 @@
-"""Sockets stay watched between waits, by edges, and a short read of TCP says that nothing is left: whatever is done to
-a socket between two waits, nobody waits for what is there already, and no byte is lost."""
+"""Sockets stay watched between waits, by edges, and a short read of TCP says that nothing is left: whatever
+is done to a socket between two waits, nobody waits for what is there already, and no byte is lost."""
 import array
 import asyncio
 import contextlib
@@ -164,20 +164,34 @@ def check_talk(a, b):
         waited(x, y)
 
 
+def connect_again(server, number, close):
+    """It waits to write first."""
+    close()
+    c = take(number)
+    c.connect(server.getsockname())
+    return c, server.accept()[0]
+
+
+def accept_again(server, number, close):
+    """It waits to read first."""
+    d = socket.create_connection(server.getsockname())
+    close()
+    c, _ = server.accept()
+    assert c.fileno() == number
+    return c, d
+
+
 def use_again(close, before=lambda box: None, after=lambda *args: None):
     """The number of a socket that was waited for is that of another, once close([it]) has been called."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        box = [socket.create_connection(server.getsockname())]
-        b, _ = server.accept()
-        at_once(b)
-        waited(box[0], b)
-        number = box[0].fileno()
-        kept = before(box)
-        close(box)
-        with take(number) as c:
-            c.connect(server.getsockname())
-            d, _ = server.accept()
-            with b, d:
+    for again in connect_again, accept_again:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            box = [socket.create_connection(server.getsockname())]
+            b, _ = server.accept()
+            at_once(b)
+            waited(box[0], b)
+            kept = before(box)
+            c, d = again(server, box[0].fileno(), lambda: close(box))
+            with b, c, d:
                 after(b, c, d, kept)
                 check_talk(c, d)
 
@@ -522,8 +536,8 @@ def test_ways_to_read_take_turns():
                     rest = rest[size:]
                     pauses(rng.randrange(3))
             writer = bine.spawn(send)
-            got = read_all(lambda _: rng.choice(WAYS_TO_READ)(a, rng.choice([1, 7, 64, 100, 1000])), len(data))
-            assert got == data
+            read = lambda _: rng.choice(WAYS_TO_READ)(a, rng.choice([1, 7, 64, 100, 1000]))
+            assert read_all(read, len(data)) == data
             writer.join()
 
 
@@ -763,7 +777,8 @@ def test_two_readers_and_a_writer_of_one_socket():
             b.shutdown(socket.SHUT_WR)
             for reader in readers:
                 reader.join()
-            assert sorted(b"".join(got[0] + got[1])) == sorted(b"".join(b"%02d" % (i % 100) for i in range(200)))
+            sent = [b"%02d" % (i % 100) for i in range(200)]
+            assert sorted(b"".join(got[0] + got[1])) == sorted(b"".join(sent))
 
 
 def test_what_a_cancelled_reader_leaves_is_for_the_next():
@@ -893,6 +908,50 @@ def test_asyncios_streams_take_over_a_socket_that_was_waited_for():
             c.connect(server.getsockname())
             with server.accept()[0] as d:
                 check_talk(c, d)
+
+
+def read_by_asyncio(a, size, send):
+    """What a stream has read when it waited while send() was called, up to `size`: -1, to the end."""
+    async def read():
+        reader, writer = await asyncio.open_connection(sock=a)
+        got = await (reader.read() if size < 0 else reader.readexactly(size))
+        writer.close()
+        return got
+    a.setblocking(False)
+    runner = bine.spawn(bine.run_async, read())
+    all_wait()
+    send()
+    return runner.join()
+
+
+def test_asyncio_is_told_of_an_end_right_behind_data():
+    for pair in tcp_pair, unix_pair:
+        for turns in range(4):
+            with pair() as (a, b):
+                waited(a, b)
+                got = read_by_asyncio(a, -1, lambda: [b.send(b"words"), pauses(turns), b.close()])
+                assert got == b"words"
+
+
+def test_asyncio_is_told_of_what_is_behind_a_mark():
+    for turns in range(4):
+        with tcp_pair() as (a, b):
+            waited(a, b)
+            assert read_by_asyncio(a, 6, lambda: [
+                b.send(b"abc"), pauses(turns), b.send(b"!", socket.MSG_OOB), b.send(b"def")]) == b"abcdef"
+
+
+def test_asyncio_is_told_of_what_is_behind_a_record():
+    with tempfile.TemporaryFile() as file:
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))]
+        for turns in range(3):
+            with unix_pair() as (a, b):
+                def send():
+                    for piece in b"ab", b"cd", b"ef":
+                        b.sendmsg([piece], passed)
+                        pauses(turns)
+                waited(a, b)
+                assert read_by_asyncio(a, 6, send) == b"abcdef"
 
 
 def test_tls_begins_and_ends_on_connections_that_were_waited_for():
