@@ -369,8 +369,10 @@ int bine__pollset_renew(bine__pollset *set, bool forked)
         bine_watch *watch = set->by_fd[fd].watch;
 
         set->by_fd[fd].listed = false;
-        if (watch != NULL && arm(set, (int)fd, watch->events, watch->edges) != 0)
-            bine_watch_ready(watch, BINE_READABLE | BINE_WRITABLE);
+        if (watch == NULL || arm(set, (int)fd, watch->events, watch->edges) == 0)
+            continue;
+        watch->edges = false; /* who asks next asks the kernel */
+        bine_watch_ready(watch, BINE_READABLE | BINE_WRITABLE);
     }
     set->strays = 0;
     atomic_store(&set->rung, false);

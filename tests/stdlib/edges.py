@@ -328,8 +328,8 @@ def test_a_socket_connects_again_after_it_was_refused():
         nobody.bind(("127.0.0.1", 0))
         for _ in range(3):
             with socket.socket() as a:
-                for _ in range(2):
-                    with raises(ConnectionError):
+                for _ in range(3):
+                    with raises(ConnectionRefusedError):
                         a.connect(nobody.getsockname())
                 a.connect(server.getsockname())
                 b, _ = server.accept()
