@@ -72,7 +72,7 @@ typedef struct bine__reactor_kind {
 } bine__reactor_kind;
 
 struct bine__reactor {
-    const bine__reactor_kind *kind;
+    const bine__reactor_kind *_Atomic kind; /* another one when the host begins to poll; read by any thread */
 };
 
 struct uv_loop_s;
