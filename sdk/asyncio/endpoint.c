@@ -1,4 +1,6 @@
-/* A loop's descriptors: one watch of the reactor's for each that has a reader or a writer. */
+/* A loop's descriptors: one watch of the reactor's for each that has a reader or a writer. It is by edges
+ * where the reactor can: then a stream that has read all there is needs no call to be told of more. For other
+ * readers, which are to be told as long as something is there, it is set anew when they have run. */
 #include "asyncio/loop.h"
 
 #include <errno.h>
@@ -10,27 +12,75 @@ static unsigned wanted(const bine__endpoint *e)
     return (e->reader != NULL ? BINE_READABLE : 0u) | (e->writer != NULL ? BINE_WRITABLE : 0u);
 }
 
+/* NULL: it has had no reader nor writer so far. */
+static bine__endpoint *find(const bine__loop *loop, int fd)
+{
+    return (size_t)fd < loop->endpoints_size ? loop->endpoints[fd] : NULL;
+}
+
+/* 0, or a negative errno. What is there by now is told again. */
+static int arm(bine__endpoint *e)
+{
+    int status = bine__watch_edges(&e->watch, wanted(e) | BINE__UNUSUAL);
+
+    e->told = 0;
+    return status == -ENOTSUP ? bine__watch_renew(&e->watch, wanted(e)) : status;
+}
+
 /* ---- what the reactor says ---- */
 
 /* It says so again as long as nobody has seen to it. A runner that is held up is told no more after a while;
  * not at once, for a loop looks twice round each wait. */
 #define TOLD_ENOUGH 4
 
+/* It told of what nobody wants any more. */
+static void narrow(bine__endpoint *e)
+{
+    if ((e->watch.events & ~BINE__UNUSUAL) != wanted(e))
+        (void)arm(e); /* fails when the descriptor has been closed, of which nothing is told anyway */
+}
+
+static void hold_back(bine__endpoint *e, unsigned events)
+{
+    unsigned left = e->watch.edges ? 0 : e->watch.events & ~events;
+
+    (void)bine__watch_set(&e->watch, left); /* fewer, which cannot fail */
+}
+
 static void on_ready(bine_watch *watch, unsigned events)
 {
     bine__endpoint *e = (bine__endpoint *)(void *)((char *)watch - offsetof(bine__endpoint, watch));
+    unsigned happened = events & wanted(e);
 
-    e->arrived |= events;
-    e->told++;
-    if (e->told >= TOLD_ENOUGH || e->loop == NULL)
-        (void)bine__watch_set(watch, watch->events & ~events); /* fewer, which cannot fail */
-    else if (!e->arrival.listed)
+    e->unusual |= (events & BINE__UNUSUAL) != 0;
+    e->arrived |= happened;
+    if (happened == 0 && wanted(e) != 0) {
+        narrow(e);
+        return;
+    }
+    if (happened != 0 && !e->arrival.listed)
         bine__loop_arrived(e->loop, &e->arrival);
+    if (++e->told >= TOLD_ENOUGH)
+        hold_back(e, events);
 }
 
 static int run_one(bine__loop *loop, PyObject *handle, bool happened)
 {
     return handle != NULL && happened ? bine__loop_run_handle(loop, handle) : 0;
+}
+
+/* It may have been held back. 0, or a negative errno. */
+static int restore(bine__endpoint *e)
+{
+    return e->watch.edges || e->watch.events == wanted(e) ? 0 : arm(e);
+}
+
+/* Of `events`, some may be there still that somebody is to be told of. */
+static bool is_left(const bine__endpoint *e, unsigned events)
+{
+    unsigned left = events & wanted(e);
+
+    return left != 0 && (left != BINE_READABLE || !e->emptied);
 }
 
 static int run_endpoint(bine__loop *loop, bine__arrival *arrival)
@@ -43,16 +93,33 @@ static int run_endpoint(bine__loop *loop, bine__arrival *arrival)
 
     e->arrived = 0;
     e->told = 0;
-    if (bine__watch_set(&e->watch, wanted(e)) != 0) /* it had been held back, and the descriptor has gone */
+    e->emptied = false;
+    if (restore(e) != 0) /* the descriptor has gone */
         events |= wanted(e);
     status = run_one(loop, reader, (events & BINE_READABLE) != 0);
     if (status == 0)
         status = run_one(loop, writer, (events & BINE_WRITABLE) != 0);
-    else if (writer != NULL && (events & BINE_WRITABLE) != 0 && e->writer == writer)
-        (void)bine__watch_renew(&e->watch, wanted(e)); /* level-triggered: it is told again */
+    if ((e->watch.edges || status != 0) && is_left(e, events))
+        (void)arm(e);
     Py_XDECREF(reader);
     Py_XDECREF(writer);
     return status;
+}
+
+void bine__endpoint_begin(const bine__loop *loop, int fd)
+{
+    bine__endpoint *e = find(loop, fd);
+
+    if (e != NULL)
+        e->unusual = false;
+}
+
+void bine__endpoint_emptied(const bine__loop *loop, int fd, bool by_size)
+{
+    bine__endpoint *e = find(loop, fd);
+
+    if (e != NULL && (!by_size || !e->unusual))
+        e->emptied = true;
 }
 
 /* ---- the table ---- */
@@ -68,11 +135,6 @@ static int grow(bine__loop *loop, size_t fd)
     loop->endpoints = all;
     loop->endpoints_size = size;
     return 0;
-}
-
-static bine__endpoint *find(const bine__loop *loop, int fd)
-{
-    return (size_t)fd < loop->endpoints_size ? loop->endpoints[fd] : NULL;
 }
 
 /* NULL with an exception. */
@@ -151,7 +213,8 @@ static int replace(bine__loop *loop, bine__endpoint *e, PyObject **place, PyObje
     int status;
 
     *place = handle;
-    status = handle != NULL ? bine__watch_renew(&e->watch, wanted(e)) : bine__watch_set(&e->watch, wanted(e));
+    status = handle != NULL ? arm(e) : e->watch.edges ? 0 : bine__watch_set(&e->watch, wanted(e));
+    e->watch.idle = wanted(e) == 0;
     if (status != 0) {
         *place = old;
         Py_XDECREF(handle);

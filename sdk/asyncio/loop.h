@@ -33,6 +33,8 @@ typedef struct bine__endpoint {
     PyObject *writer;
     unsigned arrived; /* events that the runner has not seen yet */
     unsigned told;    /* how often it has been told of them */
+    bool unusual;     /* there may be an end or a mark at which reads stop */
+    bool emptied;     /* the reader that has just run says that nothing is left */
 } bine__endpoint;
 
 /* A timer's own part, behind the slots of asyncio.TimerHandle. */
@@ -148,6 +150,13 @@ PyObject *bine__loop_remove_reader(bine__loop *loop, PyObject *fd);
 PyObject *bine__loop_remove_writer(bine__loop *loop, PyObject *fd);
 PyObject *bine__loop_handles_of(bine__loop *loop, PyObject *fd);
 void bine__endpoints_drop(bine__loop *loop);
+
+/* A stream begins on `fd`: what the reactor has told of a file that had that number before is over. */
+void bine__endpoint_begin(const bine__loop *loop, int fd);
+
+/* A reader that runs has found nothing more to read from `fd`: it tried in vain, or what it read from a plain
+ * TCP connection (`by_size`) was less than it asked for. */
+void bine__endpoint_emptied(const bine__loop *loop, int fd, bool by_size);
 
 /* ---- stream.c ---- */
 

@@ -3,6 +3,8 @@
  * to the methods of asyncio's own transport, which this is a part of. */
 #include "asyncio/loop.h"
 
+#include "service/descriptor.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@ typedef struct stream {
     PyObject *dict; /* the transport's, where it keeps its state */
     bine__loop *loop;
     int fd;
+    bool is_tcp;     /* and nothing between that and us */
     bool into;       /* the protocol has a buffer of its own */
     PyObject *feeds; /* asyncio.StreamReader, when the protocol is asyncio's own for these; else NULL */
 } stream;
@@ -100,10 +103,22 @@ static PyObject *received_nothing(const stream *s, ssize_t count)
 {
     if (count == 0)
         return PyObject_CallMethodNoArgs(s->transport, names.on_eof);
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        if (errno != EINTR)
+            bine__endpoint_emptied(s->loop, s->fd, false);
         Py_RETURN_NONE;
+    }
     PyErr_SetFromErrno(PyExc_OSError);
     return fail(s, "Fatal read error on socket transport");
+}
+
+static ssize_t receive(const stream *s, char *bytes, size_t size)
+{
+    ssize_t count = recv(s->fd, bytes, size, 0);
+
+    if (count > 0 && (size_t)count < size && s->is_tcp)
+        bine__endpoint_emptied(s->loop, s->fd, true);
+    return count;
 }
 
 static char *buffer_of(bine__loop *loop)
@@ -213,7 +228,7 @@ static PyObject *read_data(stream *s, PyObject *protocol)
 
     if (buffer == NULL)
         return PyErr_NoMemory();
-    count = recv(s->fd, buffer, BINE__RECEIVE_SIZE, 0);
+    count = receive(s, buffer, BINE__RECEIVE_SIZE);
     if (count <= 0)
         return received_nothing(s, count);
     none = hand_over(s, protocol, buffer, count);
@@ -235,7 +250,7 @@ static PyObject *read_into(stream *s, PyObject *protocol, PyObject *object)
         PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
         return fail(s, "Fatal error: protocol.get_buffer() call failed.");
     }
-    count = recv(s->fd, view.buf, (size_t)view.len, 0);
+    count = receive(s, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     if (count <= 0)
         return received_nothing(s, count);
@@ -390,6 +405,8 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     s->transport = Py_NewRef(transport);
     s->dict = PyObject_GenericGetDict(transport, NULL);
     s->fd = fd;
+    s->is_tcp = bine__is_plain_tcp(fd);
+    bine__endpoint_begin(s->loop, fd);
     if (s->dict == NULL)
         Py_CLEAR(s);
     return (PyObject *)s;

@@ -54,9 +54,17 @@ void bine__stacks_init(bine__stacks *stacks, size_t slot_size)
     stacks->c_size = slot_size - page - stacks->data_size;
 }
 
+/* From one slot to the next: an odd number of pages, so that what all touch, at the same place in each, does
+ * not fall into the same sets of the processor's TLB. */
+static size_t stride(const bine__stacks *stacks)
+{
+    return stacks->slot_size / stacks->page_size % 2 != 0 ? stacks->slot_size
+                                                          : stacks->slot_size + stacks->page_size;
+}
+
 static bine__region *region_new(bine__stacks *stacks, size_t count)
 {
-    size_t size = count * stacks->slot_size;
+    size_t size = count * stride(stacks);
     bine__region *region = malloc(sizeof *region + count * sizeof region->slots[0]);
     void *base;
 
@@ -119,7 +127,7 @@ static bine__slot *carve(bine__stacks *stacks)
     if (region == NULL)
         return NULL;
 
-    base = region->base + region->carved * stacks->slot_size;
+    base = region->base + region->carved * stride(stacks);
     if (guard(stacks, base) != 0)
         return NULL;
     slot = &region->slots[region->carved];

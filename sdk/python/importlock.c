@@ -1,9 +1,9 @@
 /* importlib's locks, one a module, where micro-threads wait amidst an import: for its files, or in its code.
  *
- * - Whoever imports `pack.one` locks it first, and then waits for `pack`, whose code may import `pack.one`:
- * in threads a rare race that ends with a _DeadlockError (CPython 3.11 to 3.13). Who holds a lock that way
- * has not begun with the module, and looks whether it is there when it goes on; so the other one does
- * without.
+ * - Whoever imports `pack.one` locks it first, and then waits for `pack`, whose code may import `pack.one`.
+ *   In threads that is a rare race, which ends with a _DeadlockError (CPython 3.11 to 3.13). Who holds a
+ *   lock that way has not begun with the module, and looks whether it is there when it goes on; so the other
+ *   one does without.
  * - importlib notes for what each thread waits, by its ident. The first micro-thread shares one with the
  *   host's stack, which may import meanwhile, as a destructor may in threads: CPython 3.11 then forgets the
  *   outer wait, and ends it with a KeyError (mended in 3.12, gh-106176).

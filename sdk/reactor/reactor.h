@@ -15,11 +15,17 @@
 
 typedef struct bine__reactor bine__reactor;
 
+/* One more event, of a watch by edges: the other end has closed its side, or there is an error or urgent
+ * data. */
+#define BINE__UNUSUAL 4u
+
 /* The interest in one descriptor; one that has it embeds this. */
 struct bine_watch {
     bine__reactor *reactor;
     int fd;
-    unsigned events;                                          /* asked for: BINE_READABLE, BINE_WRITABLE */
+    unsigned events; /* asked for: BINE_READABLE, BINE_WRITABLE, BINE__UNUSUAL */
+    bool edges;      /* see bine__watch_edges() */
+    bool idle; /* with `edges`: nobody is to be told just now, and another watch may have the descriptor */
     void (*ready)(struct bine_watch *watch, unsigned events); /* only enqueues; may end the watch */
 };
 
@@ -43,6 +49,9 @@ typedef struct bine__reactor_kind {
      * errno, such as EBADF; never for 0. */
     int (*watch)(bine__reactor *reactor, bine_watch *watch, unsigned events);
 
+    /* The same, for bine__watch_edges(). NULL: it cannot. */
+    int (*watch_edges)(bine__reactor *reactor, bine_watch *watch, unsigned events);
+
     /* Readable when poll() has something to take in, or a turn is wanted: from the first call on; the kernel
      * knows of all watches. Negative: there is none. */
     int (*poll_fd)(bine__reactor *reactor);
@@ -63,7 +72,7 @@ typedef struct bine__reactor_kind {
 } bine__reactor_kind;
 
 struct bine__reactor {
-    const bine__reactor_kind *kind;
+    const bine__reactor_kind *_Atomic kind; /* another one when the host begins to poll; read by any thread */
 };
 
 struct uv_loop_s;
@@ -82,5 +91,10 @@ static inline void bine__reactor_wake(bine__reactor *reactor)
  * the number may stand for another file by now. */
 int bine__watch_set(bine_watch *watch, unsigned events);
 int bine__watch_renew(bine_watch *watch, unsigned events);
+
+/* As bine__watch_renew(), but what is watched stays watched, and is told of when it comes anew: to be asked
+ * for once, by one who tries before he waits. When another watch takes the descriptor over, `events` and
+ * `edges` are 0 again; when the descriptor is closed nobody says so. -ENOTSUP: this reactor cannot. */
+int bine__watch_edges(bine_watch *watch, unsigned events);
 
 #endif

@@ -8,11 +8,6 @@
 #include <sys/epoll.h>
 #include <uv.h>
 
-/* Less than this libuv, which counts in milliseconds, would make too much of. */
-#define BRIEFLY_NS 1000000
-/* More than asked for, so that those who are due closely one after another are woken together. */
-#define SLACK_NS 50000
-
 /* How long a turn is put off when no loop is to be had, before that is tried again. */
 #define RETRY_MS 10
 
@@ -24,14 +19,10 @@ typedef struct uv_reactor {
     bine__pollset set;
     uv_loop_t *loop;
     uv_poll_t *watches; /* the loop's handle for `set`; NULL: there is none */
-    uv_timer_t timer;   /* bounds a wait */
-
-    /* On a loop of its own: */
-    bool polled; /* the host polls its descriptor */
+    uv_idle_t idle;
 
     /* On the host's: */
     uv_check_t check;
-    uv_idle_t idle;
     void (*turn)(void *user);
     void *user;
     int handles; /* that are not closed yet */
@@ -40,16 +31,6 @@ typedef struct uv_reactor {
 static void wake(bine__reactor *reactor)
 {
     bine__pollset_ring(&((uv_reactor *)reactor)->set);
-}
-
-/* `fire` is called in a wait, `ns` from now. libuv counts in milliseconds from what it thinks the time is:
- * round up, so as not to spin through the last one. */
-static void set_timer(uv_reactor *r, uv_timer_cb fire, int64_t ns)
-{
-    uint64_t due_ms = (uv_hrtime() + (uint64_t)ns + 999999u) / 1000000u;
-    uint64_t now_ms = uv_now(r->loop);
-
-    uv_timer_start(&r->timer, fire, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
 /* ---- watches ---- */
@@ -113,12 +94,17 @@ static int watch(bine__reactor *reactor, bine_watch *w, unsigned events)
     return bine__pollset_watch(&((uv_reactor *)reactor)->set, w, events);
 }
 
+static int watch_edges(bine__reactor *reactor, bine_watch *w, unsigned events)
+{
+    return bine__pollset_watch_edges(&((uv_reactor *)reactor)->set, w, events);
+}
+
 static bool owns(const bine__reactor *reactor, int fd)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
     const uv_loop_t *loop = r->loop;
 
-    if (fd == r->set.fd || fd == r->set.bell)
+    if (fd == r->set.fd || fd == r->set.bell || fd == r->set.timer)
         return true;
     return loop != NULL && (fd == loop->backend_fd || fd == loop->async_io_watcher.fd ||
                             fd == loop->signal_pipefd[0] || fd == loop->signal_pipefd[1]);
@@ -128,7 +114,7 @@ static bool intact(const bine__reactor *reactor)
 {
     const uv_reactor *r = (const uv_reactor *)reactor;
 
-    return r->watches != NULL && bine__pollset_intact(&r->set);
+    return r->watches != NULL && !bine__pollset_strays(&r->set) && bine__pollset_intact(&r->set);
 }
 
 /* ---- a loop of its own ---- */
@@ -153,20 +139,18 @@ static void lose_loop(uv_reactor *r)
     r->watches = NULL;
 }
 
-/* libuv looks at its timers before it waits for descriptors: one that is due by then must keep it from that,
- * for nothing else would. (libuv 1.44, uv_run().) */
-static void end_wait(uv_timer_t *timer)
+static void on_idle(uv_idle_t *idle)
 {
-    uv_stop(timer->loop);
+    (void)idle; /* that it is there keeps the loop from waiting */
 }
 
 /* libuv has epoll know of a descriptor when the loop next runs, and ends the process when that one has been
  * closed by then. So it tells epoll of those that the loop was made with now. */
 static void settle_loop(uv_reactor *r)
 {
-    uv_timer_start(&r->timer, end_wait, 0, 0); /* without anything to do it would not look at descriptors */
+    uv_idle_start(&r->idle, on_idle); /* without anything to do it would not look at descriptors */
     uv_run(r->loop, UV_RUN_NOWAIT);
-    uv_timer_stop(&r->timer);
+    uv_idle_stop(&r->idle);
 }
 
 static bool is_epoll(int fd)
@@ -189,7 +173,7 @@ static void close_loop(uv_reactor *r)
     check_loop(r);
     if (r->loop == NULL)
         return;
-    uv_close((uv_handle_t *)&r->timer, NULL);
+    uv_close((uv_handle_t *)&r->idle, NULL);
     end_watches(r);
     uv_run(r->loop, UV_RUN_DEFAULT); /* until every handle is closed */
     uv_loop_close(r->loop);
@@ -209,7 +193,7 @@ static int open_loop(uv_reactor *r)
         r->loop = NULL;
         return status;
     }
-    uv_timer_init(r->loop, &r->timer); /* cannot fail */
+    uv_idle_init(r->loop, &r->idle); /* cannot fail */
     settle_loop(r);
     status = begin_watches(r);
     if (status != 0)
@@ -223,49 +207,18 @@ static bool can_wait(uv_reactor *r)
     return r->watches != NULL || (r->loop == NULL && open_loop(r) == 0);
 }
 
-static void wait_briefly(const uv_reactor *r, int64_t ns)
-{
-    struct pollfd set = {.fd = r->set.fd, .events = POLLIN};
-    struct timespec limit = {.tv_nsec = ns + SLACK_NS};
-
-    (void)ppoll(&set, 1, &limit, NULL);
-}
-
 static void poll_own(bine__reactor *reactor, int64_t timeout_ns)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
-    if (timeout_ns != 0 && !can_wait(r)) {
+    if (timeout_ns != 0 && (!can_wait(r) || bine__pollset_time(&r->set, timeout_ns) != 0)) {
         poll(NULL, 0, RETRY_MS);
         timeout_ns = 0;
-    } else if (timeout_ns > 0 && timeout_ns < BRIEFLY_NS) {
-        wait_briefly(r, timeout_ns);
-        timeout_ns = 0;
     }
-    if (timeout_ns == 0) { /* there is nothing else on the loop */
+    if (timeout_ns == 0) /* there is nothing else on the loop */
         bine__pollset_tell(&r->set);
-        return;
-    }
-    if (timeout_ns > 0)
-        set_timer(r, end_wait, timeout_ns);
-    uv_run(r->loop, UV_RUN_ONCE);
-    uv_timer_stop(&r->timer);
-}
-
-/* The host polls the set itself. */
-static int poll_fd_own(bine__reactor *reactor)
-{
-    uv_reactor *r = (uv_reactor *)reactor;
-
-    r->polled = true;
-    return r->set.fd;
-}
-
-/* Nobody has to ask a host that gives turns in its own time. */
-static void ask_own(bine__reactor *reactor)
-{
-    if (((uv_reactor *)reactor)->polled)
-        wake(reactor);
+    else
+        uv_run(r->loop, UV_RUN_ONCE);
 }
 
 static int renew_own(bine__reactor *reactor, bool forked)
@@ -273,6 +226,8 @@ static int renew_own(bine__reactor *reactor, bool forked)
     uv_reactor *r = (uv_reactor *)reactor;
     int status;
 
+    if (!forked && r->watches != NULL && is_epoll(uv_backend_fd(r->loop)) && bine__pollset_intact(&r->set))
+        return renew_watches(r, false); /* only to be rid of strays */
     if (r->loop != NULL)
         lose_loop(r);
     status = bine__pollset_renew(&r->set, forked);
@@ -288,11 +243,53 @@ static void free_own(bine__reactor *reactor)
     free(r);
 }
 
+/* ---- a loop of its own, whose descriptor the host polls ---- */
+
+/* How long it does is up to the kernel, which may make too much of it. */
+static void plan_polled(bine__reactor *reactor, int64_t wait_ns, bool waits)
+{
+    (void)waits;
+    if (wait_ns != 0 && bine__pollset_time(&((uv_reactor *)reactor)->set, wait_ns) != 0)
+        wake(reactor); /* it is made anew then, see intact() */
+}
+
+static int poll_fd_polled(bine__reactor *reactor)
+{
+    return ((uv_reactor *)reactor)->set.fd;
+}
+
+static const bine__reactor_kind polled_kind = {
+    .poll = poll_own,
+    .wake = wake,
+    .ask = wake,
+    .plan = plan_polled,
+    .watch = watch,
+    .watch_edges = watch_edges,
+    .poll_fd = poll_fd_polled,
+    .owns = owns,
+    .intact = intact,
+    .renew = renew_own,
+    .free = free_own,
+};
+
+static int poll_fd_own(bine__reactor *reactor)
+{
+    reactor->kind = &polled_kind;
+    return poll_fd_polled(reactor);
+}
+
+/* Nobody has to ask a host that gives turns in its own time. */
+static void no_need(bine__reactor *reactor)
+{
+    (void)reactor;
+}
+
 static const bine__reactor_kind own_kind = {
     .poll = poll_own,
     .wake = wake,
-    .ask = ask_own,
+    .ask = no_need,
     .watch = watch,
+    .watch_edges = watch_edges,
     .poll_fd = poll_fd_own,
     .owns = owns,
     .intact = intact,
@@ -319,18 +316,6 @@ bine__reactor *bine__uv_new(void)
 }
 
 /* ---- the host's loop ---- */
-
-static void on_idle(uv_idle_t *idle)
-{
-    (void)idle; /* that it is there keeps the loop from waiting */
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    uv_reactor *r = timer->data;
-
-    uv_idle_start(&r->idle, on_idle); /* as end_wait() */
-}
 
 static void on_check(uv_check_t *check)
 {
@@ -365,10 +350,8 @@ static void plan_host(bine__reactor *reactor, int64_t wait_ns, bool waits)
         uv_idle_start(&r->idle, on_idle);
     else
         uv_idle_stop(&r->idle);
-    if (wait_ns > 0)
-        set_timer(r, on_timer, wait_ns);
-    else
-        uv_timer_stop(&r->timer);
+    if (wait_ns != 0 && bine__pollset_time(&r->set, wait_ns) != 0)
+        wake(reactor); /* it is made anew then, see intact() */
     keep_alive(r, waits);
 }
 
@@ -391,7 +374,6 @@ static void free_on_host(bine__reactor *reactor)
 {
     uv_reactor *r = (uv_reactor *)reactor;
 
-    uv_close((uv_handle_t *)&r->timer, on_closed);
     uv_close((uv_handle_t *)&r->check, on_closed);
     uv_close((uv_handle_t *)&r->idle, on_closed);
     end_watches(r);
@@ -411,6 +393,7 @@ static const bine__reactor_kind host_kind = {
     .ask = ask_host,
     .plan = plan_host,
     .watch = watch,
+    .watch_edges = watch_edges,
     .poll_fd = no_poll_fd,
     .owns = owns,
     .intact = intact,
@@ -425,7 +408,7 @@ bine__reactor *bine__uv_on(uv_loop_t *loop, void (*turn)(void *user), void *user
 
     if (r == NULL)
         return NULL;
-    *r = (uv_reactor){.base.kind = &host_kind, .loop = loop, .turn = turn, .user = user, .handles = 3};
+    *r = (uv_reactor){.base.kind = &host_kind, .loop = loop, .turn = turn, .user = user, .handles = 2};
     status = bine__pollset_init(&r->set);
     if (status == 0)
         status = begin_watches(r);
@@ -435,12 +418,10 @@ bine__reactor *bine__uv_on(uv_loop_t *loop, void (*turn)(void *user), void *user
         errno = -status;
         return NULL;
     }
-    uv_timer_init(loop, &r->timer); /* these cannot fail */
-    uv_check_init(loop, &r->check);
+    uv_check_init(loop, &r->check); /* these cannot fail */
     uv_idle_init(loop, &r->idle);
-    r->timer.data = r->check.data = r->idle.data = r;
+    r->check.data = r->idle.data = r;
     uv_check_start(&r->check, on_check);
-    uv_unref((uv_handle_t *)&r->timer);
     uv_unref((uv_handle_t *)&r->check);
     uv_unref((uv_handle_t *)&r->idle);
     return &r->base;

@@ -1,19 +1,33 @@
 /* Waiting for descriptors: one watch for each, however many micro-threads wait for it. What a descriptor has
- * here stays until the runtime is closed: its number will be used again. Owner thread. */
+ * here stays until the runtime is closed: its number will be used again.
+ *
+ * A watch is set for one wait, since nobody knows whether the number is the same file's at the next. Of a
+ * script's socket it is known: scripts close it, and make another, by calls that say so here. Its watch stays
+ * set, by edges: who waits for it has tried before. Owner thread. */
 #include "service/descriptor.h"
 
 #include "reactor/guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+/* So many events by edges in a row for which nobody waits, and they are told of no more. */
+#define UNCLAIMED_MAX 64
 
 typedef struct descriptor {
-    bine_watch watch; /* first */
-    bine *rt;
+    bine_watch watch;      /* first */
     bine__waiters waiters; /* each with a wish as what it waits for */
+    unsigned came;         /* by edges, when nobody waited for that */
+    unsigned unclaimed;    /* so many times since somebody waited */
+    bool same;             /* `watch` is set by edges, and for the file that it is now. With the GIL */
+    bool is_tcp;           /* that file: a read that comes to less than it asked for has emptied it */
+    bool empty;            /* it has, and nothing has come since */
 } descriptor;
 
 /* What one micro-thread waits for; on its stack. */
@@ -25,6 +39,7 @@ typedef struct wish {
     int fd;
     unsigned events;
     unsigned ready; /* of those; 0: not yet */
+    bool socket;    /* see bine__wait_socket() */
     bool late;
     bool closed; /* the descriptor, by a script */
 } wish;
@@ -88,20 +103,44 @@ static wish *wish_of(bine__waiter *waiter)
     return ((bine__wait *)(void *)waiter)->what;
 }
 
-/* Watches for what is waited for. */
-static void adjust(descriptor *d)
+/* What is waited for. */
+static unsigned wanted(const descriptor *d)
 {
     unsigned events = 0;
 
     for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = waiter->next)
         events |= wish_of(waiter)->events;
-    (void)bine__watch_set(&d->watch, events); /* fewer than before, which cannot fail */
+    return events;
+}
+
+/* After somebody has gone. By edges the watch stays as it is. */
+static void adjust(descriptor *d)
+{
+    d->watch.idle = d->waiters.first == NULL;
+    if (!d->watch.edges)
+        (void)bine__watch_set(&d->watch, wanted(d)); /* fewer than before, which cannot fail */
+}
+
+/* Too much comes that nobody waits for: a peer that goes on and on is not to wake the host each time; nor is
+ * one of whom nobody will ever want to know. */
+static void narrow(descriptor *d)
+{
+    d->unclaimed = 0;
+    if (d->waiters.first == NULL)
+        (void)bine__watch_set(&d->watch, 0);
+    else
+        (void)bine__watch_edges(&d->watch, wanted(d) | BINE__UNUSUAL); /* it is open: it has been told of */
 }
 
 static void on_ready(bine_watch *watch, unsigned events)
 {
     descriptor *d = (descriptor *)(void *)watch;
+    unsigned left = events & ~BINE__UNUSUAL;
     bine__waiter *next;
+
+    d->empty = false;
+    if ((events & BINE__UNUSUAL) != 0)
+        d->is_tcp = false; /* there may be an end, or a mark, at which reads stop */
 
     for (bine__waiter *waiter = d->waiters.first; waiter != NULL; waiter = next) {
         wish *w = wish_of(waiter);
@@ -110,10 +149,16 @@ static void on_ready(bine_watch *watch, unsigned events)
         w->ready = events & w->events;
         if (w->ready == 0)
             continue;
+        left &= ~w->ready;
         bine__waiter_unlink(waiter);
         waiter->wake(waiter);
     }
     adjust(d);
+    if (!d->watch.edges)
+        return;
+    d->came |= left; /* who tries next may have that already */
+    if (left != 0 && left == (events & ~BINE__UNUSUAL) && ++d->unclaimed >= UNCLAIMED_MAX)
+        narrow(d);
 }
 
 /* NULL: nobody has waited for that one so far. */
@@ -134,7 +179,6 @@ static descriptor *make(bine *rt, int fd, int *status)
     *status = open ? -ENOMEM : -EBADF;
     if (d == NULL)
         return NULL;
-    d->rt = rt;
     d->watch = (bine_watch){.reactor = rt->reactor, .fd = fd, .ready = on_ready};
     all->by_fd[fd] = d;
     return d;
@@ -158,7 +202,54 @@ static void on_late(bine__timer *timer)
     bine__micro_wake(w->micro, w);
 }
 
-/* A watch that has the events of `w` among its own. NULL: `status` says why, a negative errno. */
+/* Nobody who waits for it has not tried before. */
+static bool is_for_edges(const descriptor *d, const wish *w)
+{
+    const bine__waiter *waiter = w->socket ? d->waiters.first : NULL;
+
+    while (waiter != NULL && ((const wish *)((const bine__wait *)(const void *)waiter)->what)->socket)
+        waiter = waiter->next;
+    return w->socket && waiter == NULL;
+}
+
+bool bine__is_plain_tcp(int fd)
+{
+    socklen_t size = sizeof(int);
+    char upper[16] = "";
+    socklen_t upper_size = sizeof upper;
+    int protocol = 0;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 || protocol != IPPROTO_TCP)
+        return false;
+    return getsockopt(fd, IPPROTO_TCP, TCP_ULP, upper, &upper_size) != 0 || upper_size == 0;
+}
+
+/* The same, if it is not so already; -ENOTSUP: not by edges. */
+static int set_edges(descriptor *d, unsigned events)
+{
+    int status;
+
+    events |= d->watch.edges ? d->watch.events : BINE__UNUSUAL;
+    if (d->same && d->watch.edges && events == d->watch.events)
+        return 0;
+    status = bine__watch_edges(&d->watch, events);
+    d->same = status == 0;
+    d->came = 0;
+    d->is_tcp = d->same && bine__is_plain_tcp(d->watch.fd);
+    d->empty = false;
+    return status;
+}
+
+/* The watch is to have the events of `w` among its own. 0, or a negative errno. */
+static int set_watch(descriptor *d, const wish *w)
+{
+    unsigned events = wanted(d) | w->events;
+    int status = is_for_edges(d, w) ? set_edges(d, events) : -ENOTSUP;
+
+    return status == -ENOTSUP ? bine__watch_renew(&d->watch, events) : status;
+}
+
+/* NULL: `status` says why, a negative errno. */
 static descriptor *watch_for(bine *rt, const wish *w, int *status)
 {
     descriptor *d = known(rt, w->fd);
@@ -167,7 +258,7 @@ static descriptor *watch_for(bine *rt, const wish *w, int *status)
         d = make(rt, w->fd, status);
     if (d == NULL)
         return NULL;
-    *status = bine__watch_renew(&d->watch, d->watch.events | w->events);
+    *status = set_watch(d, w);
     if (*status == 0)
         return d;
     adjust(d);
@@ -195,9 +286,15 @@ static int wait_once(bine *rt, wish *w)
     d = watch_for(rt, w, &error);
     if (d == NULL)
         return refuse(w->fd, -error);
+    d->unclaimed = 0;
+    w->ready = d->watch.edges ? d->came & w->events : 0;
+    d->came &= ~w->events;
+    if (w->ready != 0)
+        return BINE_OK;
     if (w->number == 0)
         w->number = ++rt->descriptors->waits;
     rt->descriptors->waiting++;
+    d->watch.idle = false;
     status = bine__stand(rt, &d->waiters, BINE__NEVER, w);
     rt->descriptors->waiting--;
     adjust(d);
@@ -221,10 +318,10 @@ static int wait_for(bine *rt, wish *w, int64_t timeout_ns)
     return w->late ? bine__explain_wait("bine_wait_fd", BINE_ETIMEDOUT) : status;
 }
 
-int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
+static int wait_by(int fd, unsigned events, int64_t timeout_ns, bool socket)
 {
     bine *rt = bine__here;
-    wish w = {.describe = describe, .timer.fire = on_late, .fd = fd, .events = events};
+    wish w = {.describe = describe, .timer.fire = on_late, .fd = fd, .events = events, .socket = socket};
     int status;
 
     if (events == 0 || (events & ~(BINE_READABLE | BINE_WRITABLE)) != 0)
@@ -234,6 +331,38 @@ int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
         return bine__explain_wait("bine_wait_fd", status);
     w.micro = rt->current;
     return wait_for(rt, &w, timeout_ns);
+}
+
+int bine_wait_fd(int fd, unsigned events, int64_t timeout_ns)
+{
+    return wait_by(fd, events, timeout_ns, false);
+}
+
+int bine__wait_socket(int fd, unsigned events, int64_t timeout_ns)
+{
+    return wait_by(fd, events, timeout_ns, true);
+}
+
+/* ---- what is known of a socket ---- */
+
+bool bine__socket_is_known(const bine *rt, int fd)
+{
+    const descriptor *d = known(rt, fd);
+
+    return d != NULL && d->same && d->watch.edges;
+}
+
+void bine__socket_emptied(const bine *rt, int fd)
+{
+    descriptor *d = known(rt, fd);
+
+    if (d != NULL && d->is_tcp && (d->came & BINE_READABLE) == 0)
+        d->empty = true;
+}
+
+bool bine__socket_is_empty(const bine *rt, int fd)
+{
+    return bine__socket_is_known(rt, fd) && known(rt, fd)->empty;
 }
 
 /* ---- closing ---- */
@@ -254,20 +383,38 @@ static void tell_closed(descriptor *d, uint64_t last)
     adjust(d);
 }
 
-static void tell_all(bine *rt, int first, int last, uint64_t last_wait)
+/* The first from `fd` on that somebody has waited for; NULL: there is none up to `last`. */
+static descriptor *next_known(const bine *rt, int fd, int last)
 {
     const struct bine__descriptors *all = rt->descriptors;
+    size_t i = fd < 0 ? 0 : (size_t)fd;
 
-    if (all == NULL || all->waiting == 0 || last < 0)
-        return;
-    for (size_t fd = first < 0 ? 0 : (size_t)first; fd < all->size && fd <= (size_t)last; fd++)
-        if (all->by_fd[fd] != NULL)
-            tell_closed(all->by_fd[fd], last_wait);
+    if (all == NULL || last < 0)
+        return NULL;
+    while (i < all->size && i <= (size_t)last && all->by_fd[i] == NULL)
+        i++;
+    return i < all->size && i <= (size_t)last ? all->by_fd[i] : NULL;
 }
 
+#define FOR_ALL_KNOWN(d, rt, first, last) \
+    for (descriptor *d = next_known(rt, first, last); d != NULL; d = next_known(rt, d->watch.fd + 1, last))
+
+/* The file may be open under another number as well: then the reactor would go on. */
 void bine__descriptors_closing(bine *rt, int first, int last)
 {
-    tell_all(rt, first, last, UINT64_MAX);
+    FOR_ALL_KNOWN(d, rt, first, last)
+    {
+        if (d->watch.edges && d->same)
+            (void)bine__watch_set(&d->watch, 0);
+        d->same = false;
+        tell_closed(d, UINT64_MAX);
+    }
+}
+
+void bine__descriptors_changed(const bine *rt, int first, int last)
+{
+    FOR_ALL_KNOWN(d, rt, first, last)
+    d->same = false;
 }
 
 /* ---- closed by another thread ---- */
@@ -278,26 +425,22 @@ typedef struct notice {
     uint64_t waits;
 } notice;
 
-/* Those that began to wait just before it was closed, or for what has the number now: the kernel tells which.
- */
-static void renew_all(bine *rt, int first, int last)
+/* Those that began to wait just before it was closed, or for what has the number now; the kernel knows. */
+static void renew(descriptor *d)
 {
-    const struct bine__descriptors *all = rt->descriptors;
-
-    for (size_t fd = (size_t)first; fd < all->size && fd <= (size_t)last; fd++) {
-        descriptor *d = all->by_fd[fd];
-
-        if (d != NULL && d->waiters.first != NULL && bine__watch_renew(&d->watch, d->watch.events) != 0)
-            tell_closed(d, UINT64_MAX);
-    }
+    if (d->waiters.first != NULL && bine__watch_renew(&d->watch, wanted(d)) != 0)
+        tell_closed(d, UINT64_MAX);
 }
 
 static void run_notice(bine *rt, bine__job *job)
 {
     const notice *n = (const notice *)(void *)job;
 
-    tell_all(rt, n->first, n->last, n->waits);
-    renew_all(rt, n->first, n->last);
+    FOR_ALL_KNOWN(d, rt, n->first, n->last)
+    {
+        tell_closed(d, n->waits);
+        renew(d);
+    }
     free(job);
 }
 
@@ -311,6 +454,7 @@ void bine__descriptors_closed(bine *rt, int first, int last, uint64_t waits)
 {
     notice *n = bine__descriptors_awaited(rt) ? malloc(sizeof *n) : NULL;
 
+    bine__descriptors_changed(rt, first, last);
     if (n == NULL)
         return;
     *n = (notice){.job.run = run_notice, .first = first < 0 ? 0 : first, .last = last, .waits = waits};

@@ -58,13 +58,13 @@ static int error_of(int status)
 }
 
 /* The kernel takes a connection for one under way until somebody asks how it went: on a socket that blocks,
- * connect() itself does. */
-static void settle(int fd)
+ * connect() itself does. One that has failed is let go, or the next connect() would only be told of that. */
+static void settle(int fd, int error)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof peer;
 
-    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
+    if (error != 0 || getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
         (void)connect(fd, (struct sockaddr *)&peer, size);
 }
 
@@ -80,8 +80,8 @@ static int finish(attempt *a, bool *late)
         return error_of(status);
     if (getsockopt(a->look.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return errno;
-    if (error == 0 && a->look.timeout_ns < 0)
-        settle(a->look.fd);
+    if (a->look.timeout_ns < 0)
+        settle(a->look.fd, error);
     return error;
 }
 

@@ -2,7 +2,6 @@
 #include "stdlib/filesystem.h"
 
 #include "python/python.h"
-#include "stdlib/fair.h"
 #include "stdlib/closing.h"
 #include "stdlib/offload.h"
 #include "stdlib/path.h"
@@ -66,22 +65,14 @@ static bool need_not_wait(const bine__call *call, bool follow)
     return at_hand;
 }
 
-static PyObject *call_at_once(const bine__call *call)
-{
-    PyObject *result = bine__call_original(call);
-
-    bine__fair(bine__here);
-    return result;
-}
-
 static PyObject *look_at(const bine__call *call)
 {
-    return need_not_wait(call, true) ? call_at_once(call) : ask(call);
+    return need_not_wait(call, true) ? bine__call_at_once(call) : ask(call);
 }
 
 static PyObject *look_at_link(const bine__call *call)
 {
-    return need_not_wait(call, false) ? call_at_once(call) : ask(call);
+    return need_not_wait(call, false) ? bine__call_at_once(call) : ask(call);
 }
 
 /* ---- entries of directories ---- */
@@ -95,7 +86,7 @@ static PyObject *look_at_entry(const bine__call *call, bool follow)
 
     PyErr_Clear();
     Py_XDECREF(path);
-    return at_once ? call_at_once(call) : ask(call);
+    return at_once ? bine__call_at_once(call) : ask(call);
 }
 
 static PyObject *entry_stat(const bine__call *call)

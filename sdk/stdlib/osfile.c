@@ -53,7 +53,7 @@ static PyObject *count_or(const bine__call *call, bine__moved out, const bine__t
 
 static PyObject *read_bytes(const bine__call *call, int fd, Py_ssize_t size, int64_t offset)
 {
-    bine__transfer t = {.fd = fd, .count = 1, .offset = offset};
+    bine__transfer t = {.fd = fd, .offset = offset};
     bine__moved out;
     PyObject *bytes = bine__transfer_bytes(bine__here, &t, size, &out);
 

@@ -308,15 +308,6 @@ static bool may_wait_for(int options)
     return (options & (WNOHANG | FOR_THREADS)) == 0;
 }
 
-/* CPython's own, which does not wait, or says what is wrong. */
-static PyObject *call_at_once(const bine__call *call)
-{
-    PyObject *result = bine__call_original(call);
-
-    bine__fair(bine__here);
-    return result;
-}
-
 static PyObject *waitpid_waiting(const bine__call *call)
 {
     int pid;
@@ -325,7 +316,7 @@ static PyObject *waitpid_waiting(const bine__call *call)
 
     if (!has_arguments(call, 2) || !get_int(call, 0, "pid", &pid) || !get_int(call, 1, "options", &options) ||
         pid == INT32_MIN || !may_wait_for(options))
-        return call_at_once(call);
+        return bine__call_at_once(call);
     t = target_of(pid, options);
     return wait_for(call, &t, options, try_pid);
 }
@@ -336,7 +327,7 @@ static PyObject *wait3_waiting(const bine__call *call)
     target t;
 
     if (!has_arguments(call, 1) || !get_int(call, 0, "options", &options) || !may_wait_for(options))
-        return call_at_once(call);
+        return bine__call_at_once(call);
     t = target_of(-1, options);
     return wait_for(call, &t, options, try_any);
 }
@@ -358,7 +349,7 @@ static PyObject *waitid_waiting(const bine__call *call)
 
     if (!has_arguments(call, 3) || !get_int(call, 0, "", &type) || !get_int(call, 1, "", &id) ||
         !get_int(call, 2, "", &options) || !may_wait_for(options) || (options & asked) == 0)
-        return call_at_once(call);
+        return bine__call_at_once(call);
     t = (target){(idtype_t)type, (id_t)id, options & asked};
     return wait_for(call, &t, options, try_id);
 }

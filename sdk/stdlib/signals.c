@@ -126,12 +126,8 @@ static PyObject *sigtimedwait_waiting(const bine__call *call)
     if (call->nargs == 2 && (PyFloat_Check(call->args[1]) || PyLong_Check(call->args[1])))
         seconds = PyFloat_AsDouble(call->args[1]);
     PyErr_Clear();
-    if (!(seconds > 0 && seconds < 9e9)) {
-        PyObject *info = bine__call_original(call);
-
-        bine__fair(bine__here);
-        return info;
-    }
+    if (!(seconds > 0 && seconds < 9e9))
+        return bine__call_at_once(call);
     return wait_for_signal(call, call->args[0],
                            bine__real_deadline(bine__here, (int64_t)ceil(seconds * 1e9)));
 }

@@ -3,6 +3,7 @@
 #include "stdlib/socket.h"
 
 #include "python/python.h"
+#include "service/descriptor.h"
 #include "stdlib/fair.h"
 
 #include <errno.h>
@@ -36,6 +37,8 @@ bool bine__socket_waits(const bine__look *look, int flags)
         return look->timeout_ns > 0;
     if ((flags & MSG_DONTWAIT) != 0)
         return false;
+    if (bine__socket_is_known(bine__here, look->fd))
+        return true; /* it has been asked before */
     status = fcntl(look->fd, F_GETFL);
     return status < 0 || (status & O_NONBLOCK) == 0;
 }
@@ -140,8 +143,24 @@ static bool waits(task *t, int fd, unsigned events, int *status)
         errno = EAGAIN;
         return false;
     }
-    *status = bine__limit_wait(bine__here, &t->limit, fd, events);
+    *status = bine__socket_wait(&t->limit, fd, events);
     return *status == BINE_OK;
+}
+
+/* As recv(), but what is known to be empty is not asked. */
+static ssize_t take(const task *t, int fd)
+{
+    size_t size = t->size - t->done;
+    ssize_t got;
+
+    if (t->flags == 0 && bine__socket_is_empty(bine__here, fd)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    got = recv(fd, t->bytes + t->done, size, t->flags | MSG_DONTWAIT);
+    if (t->flags == 0 && got > 0 && (size_t)got < size)
+        bine__socket_emptied(bine__here, fd);
+    return got;
 }
 
 /* 0, or -1 with an exception. */
@@ -154,7 +173,7 @@ static int receive(task *t)
     do {
         if (bine__socket_look(t->type, t->socket, &look) != 0)
             return -1;
-        got = recv(look.fd, t->bytes + t->done, t->size - t->done, t->flags | MSG_DONTWAIT);
+        got = take(t, look.fd);
         if (got < 0 && !waits(t, look.fd, BINE_READABLE, &status))
             break;
         t->done += got > 0 ? (size_t)got : 0;

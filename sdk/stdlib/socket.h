@@ -45,6 +45,14 @@ bool bine__socket_waits(const bine__look *look, int flags);
 PyObject *bine__socket_try(const bine__call *call, const bine__look *look, PyObject *const *args,
                            Py_ssize_t nargs);
 
+/* Waits for a socket's descriptor within the limit, after a call on it has said that it would have to wait.
+ * BINE_OK: it is ready, or was before. */
+int bine__socket_wait(bine__limit *limit, int fd, unsigned events);
+
+/* When module _socket has been imported; at close. */
+void bine__sockets_open(PyObject *module);
+void bine__sockets_close(void);
+
 /* Whether its bytes follow each other: a call may move a part of them. */
 bool bine__socket_is_stream(int fd);
 

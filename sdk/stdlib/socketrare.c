@@ -62,7 +62,7 @@ static bool waits(attempt *a)
     PyErr_Clear();
     if (a->use != NULL && a->use->user == NULL)
         bine__use_begin(bine__here, a->use, bine__socket_sending(a->call->self));
-    a->status = bine__limit_wait(bine__here, &a->limit, a->look.fd, a->events);
+    a->status = bine__socket_wait(&a->limit, a->look.fd, a->events);
     return a->status == BINE_OK;
 }
 

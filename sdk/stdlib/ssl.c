@@ -154,7 +154,7 @@ static bool goes_on(attempt *a, int *status)
     a->wants = events;
     if (a->writes && a->writing.user == NULL)
         bine__use_begin(bine__here, &a->writing, purpose_of(a, WRITING));
-    *status = bine__limit_wait(bine__here, &a->limit, a->look.fd, events);
+    *status = bine__socket_wait(&a->limit, a->look.fd, events);
     return *status == BINE_OK;
 }
 
@@ -308,11 +308,12 @@ static int write_record(attempt *a, const Py_buffer *data, size_t *done, bool *o
 static int write_all(attempt *a, const Py_buffer *data, PyObject **result)
 {
     const unfinished *u = *place_of(a->call->self);
-    size_t done = u != NULL && is_same(u, data) ? u->before : 0;
+    bool same = u != NULL && is_same(u, data);
+    size_t done = same ? u->before : 0;
     int status = BINE_OK;
     bool ok = true;
 
-    if (u != NULL && is_same(u, data))
+    if (same)
         forget_of(a->call->self);
     else if (u != NULL)
         status = finish_kept(a, &ok);

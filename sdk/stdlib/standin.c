@@ -3,8 +3,10 @@
 #include "core/sigpipe.h"
 #include "python/library.h"
 #include "python/python.h"
+#include "stdlib/fair.h"
 #include "stdlib/fileio.h"
 #include "stdlib/filesystem.h"
+#include "stdlib/socket.h"
 #include "stdlib/ssl.h"
 
 #include <string.h>
@@ -47,6 +49,14 @@ PyObject *bine__call_original(const bine__call *call)
 
     if (held)
         bine__sigpipe_release();
+    return result;
+}
+
+PyObject *bine__call_at_once(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    bine__fair(bine__here);
     return result;
 }
 
@@ -186,8 +196,8 @@ static void take_away(bine__standin *s)
 /* ---- all of them ---- */
 
 static bine__standin *const *const lists[] = {
-    bine__buffered_standins,  bine__connect_standins,    bine__fileio_standins,  bine__filelock_standins,
-    bine__change_standins,    bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
+    bine__buffered_standins,  bine__change_standins,     bine__connect_standins, bine__fcntl_standins,
+    bine__fileio_standins,    bine__filesystem_standins, bine__input_standins,   bine__osfile_standins,
     bine__process_standins,   bine__rare_standins,       bine__resolve_standins, bine__select_standins,
     bine__semaphore_standins, bine__sendfile_standins,   bine__signal_standins,  bine__socket_rare_standins,
     bine__socket_standins,    bine__ssl_standins,        bine__time_standins,
@@ -243,7 +253,17 @@ static int wish_for(PyObject *name, PyMethodDef *fill_it)
     return none == NULL ? -1 : 0;
 }
 
-/* fill_subprocess(module): the same for subprocess, which is written in Python. */
+/* fill_sockets(module): the same for what is no function. */
+static PyObject *fill_sockets(PyObject *unused, PyObject *module)
+{
+    (void)unused;
+    bine__sockets_open(module);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef fill_sockets_def = {"fill_sockets", fill_sockets, METH_O, NULL};
+
+/* fill_subprocess(module): for subprocess, which is written in Python. */
 static PyObject *fill_subprocess(PyObject *unused, PyObject *module)
 {
     (void)unused;
@@ -253,10 +273,10 @@ static PyObject *fill_subprocess(PyObject *unused, PyObject *module)
 
 static PyMethodDef fill_subprocess_def = {"fill_subprocess", fill_subprocess, METH_O, NULL};
 
-static int wish_for_subprocess(void)
+static int wish_by_name(const char *module, PyMethodDef *fill_it)
 {
-    PyObject *name = PyUnicode_FromString("subprocess");
-    int status = name == NULL ? -1 : wish_for(name, &fill_subprocess_def);
+    PyObject *name = PyUnicode_FromString(module);
+    int status = name == NULL ? -1 : wish_for(name, fill_it);
 
     Py_XDECREF(name);
     return status;
@@ -274,7 +294,9 @@ int bine__standins_open(bine *rt)
         Py_DECREF(name);
     }
     if (each != NULL && status == 0)
-        status = wish_for_subprocess();
+        status = wish_by_name("subprocess", &fill_subprocess_def);
+    if (each != NULL && status == 0)
+        status = wish_by_name("_socket", &fill_sockets_def);
     if (each != NULL && status == 0)
         status = bine__filesystem_rehash();
     Py_XDECREF(each);
@@ -286,6 +308,7 @@ void bine__standins_close(void)
 {
     bine__fileio_close();
     bine__ssl_close();
+    bine__sockets_close();
     while (in_place != NULL) {
         bine__standin *s = in_place;
 

@@ -52,6 +52,10 @@ struct bine__standin {
 /* CPython's own, as it was called. */
 PyObject *bine__call_original(const bine__call *call);
 
+/* CPython's own, which does not wait here, or says what is wrong: one more call of that kind, see fair.h. On
+ * a micro-thread that may wait. */
+PyObject *bine__call_at_once(const bine__call *call);
+
 /* CPython's own with other arguments, by position; keywords as they came. */
 PyObject *bine__call_original_with(const bine__call *call, PyObject *const *args, Py_ssize_t nargs);
 
@@ -177,7 +181,7 @@ extern bine__standin *const bine__time_standins[];
 extern bine__standin *const bine__osfile_standins[];
 extern bine__standin *const bine__fileio_standins[];
 extern bine__standin *const bine__buffered_standins[];
-extern bine__standin *const bine__filelock_standins[];
+extern bine__standin *const bine__fcntl_standins[];
 extern bine__standin *const bine__filesystem_standins[];
 extern bine__standin *const bine__change_standins[];
 extern bine__standin *const bine__input_standins[];

@@ -352,6 +352,7 @@ PyObject *bine__transfer_bytes(bine *rt, bine__transfer *t, Py_ssize_t size, bin
                          .iov_len = (size_t)size};
 
     t->parts = &part;
+    t->count = 1;
     *out = bytes == NULL ? BINE__RAISED : bine__transfer_run(rt, t);
     if (*out != BINE__MOVED)
         Py_CLEAR(bytes);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 typedef struct bine__typeslot {
-    const char *type; /* in module _io */
+    const char *type; /* in its module */
     const char *name; /* as scripts see it: "__init__" */
     size_t offset;    /* in PyTypeObject */
     void (*ours)(void);

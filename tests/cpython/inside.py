@@ -30,6 +30,8 @@ import time
 import traceback
 import unittest
 
+from choice import is_chosen
+
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
 
 # Kept, because tests replace what stands in their modules.
@@ -142,19 +144,12 @@ class Run:
         self.module = module
         self.chosen = chosen
 
-    def is_within(self, name, choices):
-        return any(name == choice or name.startswith(choice + ".") for choice in choices)
-
-    def is_chosen(self, name):
-        left_out = [choice[1:] for choice in self.chosen if choice[0] == "-"]
-        return ("all" in self.chosen or self.is_within(name, self.chosen)) and not self.is_within(name, left_out)
-
     def run_suite(self, suite):
         self.report.write(tests=[name_of(test) for test in each_test(suite)])
         if not self.chosen:
             raise Listed
         if self.chosen != ["all"]:
-            suite = unittest.TestSuite(test for test in each_test(suite) if self.is_chosen(name_of(test)))
+            suite = unittest.TestSuite(test for test in each_test(suite) if is_chosen(name_of(test), self.chosen))
         suite(Recorder(self.report))
 
     def run_module(self):

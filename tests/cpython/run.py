@@ -39,6 +39,8 @@ import sys
 import tempfile
 import time
 
+from choice import is_chosen
+
 HERE = pathlib.Path(__file__).resolve().parent
 RANKS = ["passed", "skipped", "failed"]
 TRIES_OUTSIDE = 5
@@ -87,16 +89,6 @@ class Outcomes(dict):
                 for test in tests:
                     if test.startswith(fixture[1] + ".") and test not in self:
                         self.add(test, parts)
-
-
-def is_within(test, choices):
-    return any(test == choice or test.startswith(choice + ".") for choice in choices)
-
-
-def is_chosen(test, chosen):
-    """Of "all", or of ids and what those begin with; "-" before one leaves it out."""
-    left_out = [choice[1:] for choice in chosen if choice[0] == "-"]
-    return ("all" in chosen or is_within(test, chosen)) and not is_within(test, left_out)
 
 
 def how_it_ended(status):

@@ -3,6 +3,8 @@
 
 #include "service/descriptor.h"
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char waits[] = "import bine, errno\n"
@@ -123,5 +125,73 @@ TEST(the_runtimes_own_are_known)
     CHECK(bine__descriptor_is_own(rt, rt->signal_pipe[1]));
     CHECK(!bine__descriptor_is_own(rt, ends[0]));
     CHECK(!bine__descriptor_is_own(rt, -1));
+    close_runtime(rt);
+}
+
+/* ---- sockets that stay watched ---- */
+
+static const char reads_twice[] = "import bine, socket\n"
+                                  "s = socket.socket(fileno=%d)\n"
+                                  "got = [s.recv(1)]\n"
+                                  "bine.wait_readable(%d)\n"
+                                  "got.append(s.recv(1000))\n"
+                                  "got.append(s.recv(1000))\n"
+                                  "s.close()\n";
+
+/* A script that has waited for the socket `fd`, and goes on reading when `door` is readable. */
+static void start_reader(bine *rt, int fd, int door)
+{
+    char source[sizeof reads_twice + 32];
+
+    snprintf(source, sizeof source, reads_twice, fd, door);
+    start_script(rt, source);
+    do
+        settle(rt);
+    while (anybody_waits_for_file(rt)); /* an import */
+    CHECK(bine__descriptors_awaited(rt));
+}
+
+static void put(bine *rt, int fd)
+{
+    CHECK_EQ(write(fd, "x", 1), 1);
+    settle(rt);
+}
+
+#define FLOOD 200
+
+/* Turns that a host gives whose poll() says that one is wanted, while that comes which nobody reads. */
+static int count_turns(bine *rt, int into)
+{
+    struct pollfd wanted = {.fd = bine_poll_fd(rt), .events = POLLIN};
+    int turns = 0;
+
+    settle(rt);
+    for (int i = 0; i < FLOOD; i++) {
+        CHECK_EQ(write(into, "x", 1), 1);
+        if (poll(&wanted, 1, 0) > 0) {
+            settle(rt);
+            turns++;
+        }
+        CHECK_EQ(poll(&wanted, 1, 0), 0); /* once for each that comes, at the most */
+    }
+    return turns;
+}
+
+TEST(a_peer_that_goes_on_while_nobody_reads_soon_wakes_the_host_no_more)
+{
+    bine *rt = open_runtime();
+    int ends[2], door[2];
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    CHECK_EQ(pipe(door), 0);
+    start_reader(rt, ends[0], door[0]);
+    put(rt, ends[1]);
+    CHECK(script_true("got == [b'x']"));
+    CHECK(count_turns(rt, ends[1]) < FLOOD / 2);
+    put(rt, door[1]);
+    CHECK_EQ(script_int("len(got[1])"), FLOOD);
+    put(rt, ends[1]);
+    CHECK(script_true("got[2] == b'x'"));
+    run_to_end(rt);
     close_runtime(rt);
 }

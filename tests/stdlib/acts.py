@@ -1,5 +1,17 @@
-"""What the tests of sockets do with the micro-threads beside them."""
+"""What tests of sockets share: connections, and what they do with the micro-threads beside them."""
+import contextlib
+import socket
+
 import bine
+
+
+@contextlib.contextmanager
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        a = socket.create_connection(server.getsockname())
+        b, _ = server.accept()
+    with a, b:
+        yield a, b
 
 
 def all_wait():

@@ -1,5 +1,6 @@
 """bine.EventLoop: what asyncio's loops do, over the runtime's reactor."""
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -7,6 +8,7 @@ import threading
 import weakref
 
 import bine
+from acts import tcp_pair
 
 MS = 0.001
 asyncio.constants.THREAD_JOIN_TIMEOUT = None  # 3.12 waits for threads for so long, and the clock is cranked
@@ -261,6 +263,79 @@ def test_debug_mode_tells_of_other_threads():
     thread.join()
     loop.close()
     assert isinstance(errors[0], RuntimeError) and "thread" in str(errors[0]), errors
+
+
+async def look_round():
+    """Returns when the reactor has told of all that had happened before."""
+    a, b = socket.socketpair()
+    with a, b:
+        b.setblocking(False)
+        told = asyncio.get_running_loop().create_task(asyncio.get_running_loop().sock_recv(b, 1))
+        await asyncio.sleep(0)  # it waits
+        a.send(b"x")
+        await told
+
+
+def test_a_reader_is_told_after_much_else_has_happened():
+    async def main(a, b):
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        a.setblocking(False)
+        loop.add_reader(a, lambda: told.done() or told.set_result(a.recv(10)))
+        loop.add_writer(a, lambda: loop.remove_writer(a))
+        await look_round()
+        for _ in range(8):  # it becomes writable each time
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    a.send(bytes(1 << 16))
+            b.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while b.recv(1 << 20):
+                    pass
+            await look_round()
+        b.send(b"at last")
+        return await told
+    a, b = socket.socketpair()
+    with a, b:
+        assert bine.run_async(main(a, b)) == b"at last"
+
+
+def test_a_reader_is_told_after_a_rest_in_which_much_has_come():
+    async def main(a, b):
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        a.setblocking(False)
+        loop.add_reader(a, print)
+        loop.remove_reader(a)
+        for _ in range(8):
+            b.send(b"x")
+            await look_round()
+        loop.add_reader(a, lambda: told.done() or told.set_result(a.recv(10)))
+        return await told
+    a, b = socket.socketpair()
+    with a, b:
+        assert bine.run_async(main(a, b)) == b"x" * 8
+
+
+def test_a_reader_is_told_after_urgent_data():
+    async def main(a, b):
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        got = bytearray()
+
+        def read():
+            got.extend(a.recv(10))
+            if got.endswith(b"at last"):
+                told.set_result(True)
+        a.setblocking(False)
+        loop.add_reader(a, read)
+        for _ in range(8):
+            b.send(b"!", socket.MSG_OOB)
+            await look_round()
+        b.send(b"at last")
+        return await told
+    with tcp_pair() as pair:
+        assert bine.run_async(main(*pair))
 
 
 def test_readers_and_writers():

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from acts import all_wait, read_all
+from acts import all_wait, read_all, tcp_pair
 import bine
 import host
 
@@ -23,15 +23,6 @@ PEM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "localhost.pem")
 BIG = random.Random(1).randbytes(3_000_000)
 HUGE = BIG * 5  # more than a connection can hold
 RESET = struct.pack("ii", 1, 0)
-
-
-@contextlib.contextmanager
-def tcp_pair():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        a = socket.create_connection(server.getsockname())
-        b, _ = server.accept()
-    with a, b:
-        yield a, b
 
 
 @contextlib.contextmanager
@@ -164,6 +155,19 @@ def test_signals_that_python_does_not_handle_change_nothing():
 
 # ---- cancels ----
 
+def cut_short(function, draw):
+    """Runs it in a micro-thread that is cancelled after some turns. Whether that came in time."""
+    micro = bine.spawn(function)
+    for _ in range(draw.randrange(4)):
+        bine.pause()
+    micro.cancel()
+    try:
+        micro.join()
+    except bine.Cancelled:
+        return True
+    return False
+
+
 def cancelled_at_random(read, write, size=400_000, exact=False):
     """Reads what is written, each read cancelled sooner or later; every byte arrives once. `exact`: a read goes on until
     it has all that it asked for, so more is written than is looked at."""
@@ -186,14 +190,7 @@ def cancelled_at_random(read, write, size=400_000, exact=False):
                 bine.pause()
     writing = bine.spawn(write_all)
     while len(got) < size:
-        micro = bine.spawn(read_once)
-        for _ in range(draw.randrange(4)):
-            bine.pause()
-        micro.cancel()
-        try:
-            micro.join()
-        except bine.Cancelled:
-            cancels += 1
+        cancels += cut_short(read_once, draw)
     writing.join()
     assert got[:size] == BIG[:size]
     assert exact or len(got) == size
@@ -245,14 +242,7 @@ def cancelled_lines(file, write, next_line):
                 bine.pause()
     writing = bine.spawn(write_all)
     while sum(map(len, got)) < len(data):
-        micro = bine.spawn(lambda: got.append(next_line(file)))
-        for _ in range(draw.randrange(4)):
-            bine.pause()
-        micro.cancel()
-        try:
-            micro.join()
-        except bine.Cancelled:
-            cancels += 1
+        cancels += cut_short(lambda: got.append(next_line(file)), draw)
     writing.join()
     assert got == [line + b"\n" for line in data.split(b"\n")[:-1]]
     assert cancels > 10, cancels

@@ -11,7 +11,7 @@ import struct
 import tempfile
 import threading
 
-from acts import cancel, later, read_all
+from acts import cancel, later, read_all, tcp_pair
 import bine
 
 BIG = bytes(range(256)) * 20_000  # more than any buffer between the two ends
@@ -33,15 +33,6 @@ def raises(error, text=None, code=None):
 @contextlib.contextmanager
 def pair(kind=socket.SOCK_STREAM):
     a, b = socket.socketpair(socket.AF_UNIX, kind)
-    with a, b:
-        yield a, b
-
-
-@contextlib.contextmanager
-def tcp_pair():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        a = socket.create_connection(server.getsockname())
-        b, _ = server.accept()
     with a, b:
         yield a, b
 
@@ -349,6 +340,21 @@ def test_one_reads_while_another_writes():
         assert not writes.done
         read_all(b.recv, len(BIG))
         writes.join()
+
+
+def test_who_reads_is_told_after_much_else_has_happened():
+    with pair() as (a, b):
+        writes = bine.spawn(a.sendall, BIG)
+        read_all(b.recv, len(BIG))
+        writes.join()
+        reader = bine.spawn(a.recv, 10)
+        bine.pause()
+        for _ in range(200):  # it becomes writable each time
+            a.send(b"x", socket.MSG_DONTWAIT)
+            b.recv(1)
+            bine.pause()
+        b.send(b"at last")
+        assert reader.join() == b"at last"
 
 
 def test_two_readers_of_one_socket_get_a_message_each():

@@ -1,13 +1,21 @@
-/* Locks on files: fcntl.flock(), lockf(), fcntl(F_SETLKW), os.lockf(). Nothing tells when such a lock is free
- * but a thread that waits for it, and as many threads as there are waiters there cannot be: if who holds it
- * needs one, too, they would wait for each other. So it is tried again and again, seldom, by a timer. */
+/* What module fcntl does that concerns who waits.
+ *
+ * Locks on files: flock(), lockf(), fcntl(F_SETLKW), os.lockf(). Nothing tells when such a lock is free but a
+ * thread that waits for it, and as many threads as there are waiters there cannot be: if who holds it needs
+ * one, too, they would wait for each other. So it is tried again and again, seldom, by a timer.
+ *
+ * What makes a descriptor one that does not block: fcntl(F_SETFL), ioctl(FIONBIO), os.set_blocking(). Who
+ * waits for a socket asks for that only once, and after these. */
 #include "stdlib/standin.h"
 
 #include "python/python.h"
+#include "service/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define FIRST_PAUSE_NS 500000
@@ -89,15 +97,30 @@ static PyObject *lock_whole(const bine__call *call)
     return try_again_and_again(call, how | LOCK_NB);
 }
 
-static PyObject *lock_record(const bine__call *call)
+/* Of whichever descriptor: it may have been given as an object. */
+static PyObject *change_flags(const bine__call *call)
+{
+    PyObject *result = bine__call_original(call);
+
+    if (bine__python_now->rt != NULL)
+        bine__descriptors_changed(bine__python_now->rt, 0, INT_MAX);
+    return result;
+}
+
+static PyObject *fcntl_fcntl(const bine__call *call)
 {
     int how = second_of(call);
 
-    if (how == F_SETLKW)
-        return try_again_and_again(call, F_SETLK);
-    if (how == F_OFD_SETLKW)
-        return try_again_and_again(call, F_OFD_SETLK);
-    return bine__call_original(call);
+    if (how == F_SETFL)
+        return change_flags(call);
+    if ((how != F_SETLKW && how != F_OFD_SETLKW) || !bine__stands_in(bine__here))
+        return bine__call_original(call);
+    return try_again_and_again(call, how == F_SETLKW ? F_SETLK : F_OFD_SETLK);
+}
+
+static PyObject *fcntl_ioctl(const bine__call *call)
+{
+    return second_of(call) == FIONBIO ? change_flags(call) : bine__call_original(call);
 }
 
 static PyObject *os_lockf(const bine__call *call)
@@ -106,12 +129,17 @@ static PyObject *os_lockf(const bine__call *call)
 }
 
 #define BY_TIMER "a timer: it is tried again"
+#define NOTED "at once; that a socket does not block any more is noted"
 
 BINE__STANDIN(standin_flock, "fcntl", "flock", "fcntl.flock", BY_TIMER, lock_whole);
 BINE__STANDIN(standin_lockf, "fcntl", "lockf", "fcntl.lockf", BY_TIMER, lock_whole);
-BINE__STANDIN(standin_fcntl, "fcntl", "fcntl", "fcntl.fcntl", BY_TIMER, lock_record);
+BINE__STANDIN_EVERYWHERE(standin_fcntl, "fcntl", "fcntl", "fcntl.fcntl", BY_TIMER, fcntl_fcntl);
 BINE__STANDIN(standin_os_lockf, "posix", "lockf", "os.lockf", BY_TIMER, os_lockf);
+BINE__STANDIN_EVERYWHERE(standin_ioctl, "fcntl", "ioctl", "fcntl.ioctl", NOTED, fcntl_ioctl);
+BINE__STANDIN_EVERYWHERE(standin_set_blocking, "posix", "set_blocking", "os.set_blocking", NOTED,
+                         change_flags);
 
-bine__standin *const bine__filelock_standins[] = {
-    &standin_flock, &standin_lockf, &standin_fcntl, &standin_os_lockf, NULL,
+bine__standin *const bine__fcntl_standins[] = {
+    &standin_flock, &standin_lockf,        &standin_fcntl, &standin_os_lockf,
+    &standin_ioctl, &standin_set_blocking, NULL,
 };
