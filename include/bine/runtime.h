@@ -163,11 +163,12 @@ typedef enum bine_run_mode {
 BINE_API int bine_run(bine *rt, bine_run_mode mode);
 
 /* For loops that poll: a descriptor that is readable when the runtime wants a turn, soon after it is time for
- * one, too; and how long it may be waited for: 0 not at all, -1 without limit. (Linux may end a wait of poll()
- * and its kin late by a thousandth; the descriptor is in time.) Ask for the time before every poll; when it is
- * over, or the descriptor readable, call bine_run(rt, BINE_RUN_NOWAIT) or bine_tick(). Never read from the
- * descriptor. It changes in the child of a fork, and when a script has closed it. The time is -1 inside a
- * tick, where no turn can be given. BINE_ENOTSUP: the loop is the host's own. BINE_ECLOSED; BINE_ETHREAD. Thread: owner. */
+ * one, too; and how long it may be waited for: 0 not at all, -1 without limit. (Linux may end a wait of
+ * poll() and its kin late by a thousandth; the descriptor is in time.) Ask for the time before every poll;
+ * when it is over, or the descriptor readable, call bine_run(rt, BINE_RUN_NOWAIT) or bine_tick(). Never read
+ * from the descriptor. It changes in the child of a fork, and when a script has closed it. The time is -1
+ * inside a tick, where no turn can be given. BINE_ENOTSUP: the loop is the host's own. BINE_ECLOSED;
+ * BINE_ETHREAD. Thread: owner. */
 BINE_API int bine_poll_fd(bine *rt);
 BINE_API int64_t bine_poll_timeout_ns(bine *rt);
 
