@@ -1,5 +1,7 @@
 #include "reactor/pollset.h"
 
+#include "core/clock.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,7 +9,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How many are taken in at once; the others are next. */
@@ -54,11 +55,19 @@ static void close_all(bine__pollset *set)
     close_one(&bell);
 }
 
-static int add_own(const bine__pollset *set, int fd, uint32_t events, uint64_t name)
+/* EPOLL_CTL_ADD puts it in; EPOLL_CTL_MOD changes nothing, but fails if the kernel does not know it there. */
+static int control_bell(const bine__pollset *set, int how)
 {
-    struct epoll_event event = {.events = events, .data.u64 = name};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
 
-    return epoll_ctl(set->fd, EPOLL_CTL_ADD, fd, &event);
+    return epoll_ctl(set->fd, how, set->bell, &event);
+}
+
+static int control_timer(const bine__pollset *set, int how)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TIMER};
+
+    return epoll_ctl(set->fd, how, set->timer, &event);
 }
 
 /* 0, or a negative errno; then there is no set, but perhaps a bell. */
@@ -71,8 +80,8 @@ static int open_set(bine__pollset *set)
     set->due = 0;
     set->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     set->fd = set->timer < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
-    if (set->fd >= 0 && add_own(set, set->timer, EPOLLIN | EPOLLET, TIMER) == 0) {
-        if (add_own(set, set->bell, EPOLLIN, BELL) == 0)
+    if (set->fd >= 0 && control_timer(set, EPOLL_CTL_ADD) == 0) {
+        if (control_bell(set, EPOLL_CTL_ADD) == 0)
             return 0;
         status = -errno;
         atomic_store(&set->bell, -1); /* it has been closed by somebody */
@@ -223,14 +232,6 @@ static unsigned ready_for(unsigned happened)
 
 /* ---- time ---- */
 
-static int64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
-
 static int set_timer(bine__pollset *set, int64_t due)
 {
     struct itimerspec at = {.it_value = {due / 1000000000, due % 1000000000}};
@@ -245,7 +246,7 @@ static int set_timer(bine__pollset *set, int64_t due)
 
 int bine__pollset_time(bine__pollset *set, int64_t ns)
 {
-    int64_t begin = ns < 0 ? 0 : now();
+    int64_t begin = ns < 0 ? 0 : bine__monotonic(NULL);
     int64_t due = ns < 0 ? 0 : ns > INT64_MAX - begin - SLACK_NS ? INT64_MAX : begin + ns + SLACK_NS;
     int64_t apart = due - set->due;
 
@@ -316,17 +317,13 @@ void bine__pollset_tell(bine__pollset *set)
 /* The kernel knows that bell in that set. */
 static bool has_bell(const bine__pollset *set)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = BELL};
-
-    return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->bell, &event) == 0;
+    return control_bell(set, EPOLL_CTL_MOD) == 0;
 }
 
 /* And that timer. */
 static bool has_timer(const bine__pollset *set)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TIMER};
-
-    return epoll_ctl(set->fd, EPOLL_CTL_MOD, set->timer, &event) == 0;
+    return control_timer(set, EPOLL_CTL_MOD) == 0;
 }
 
 bool bine__pollset_intact(const bine__pollset *set)

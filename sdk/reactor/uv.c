@@ -33,6 +33,13 @@ static void wake(bine__reactor *reactor)
     bine__pollset_ring(&((uv_reactor *)reactor)->set);
 }
 
+/* For a host that waits by itself; 0: it is not to wait. */
+static void plan_time(bine__reactor *reactor, int64_t wait_ns)
+{
+    if (wait_ns != 0 && bine__pollset_time(&((uv_reactor *)reactor)->set, wait_ns) != 0)
+        wake(reactor); /* it is made anew then, see intact() */
+}
+
 /* ---- watches ---- */
 
 static void on_watches(uv_poll_t *poll, int status, int events)
@@ -249,8 +256,7 @@ static void free_own(bine__reactor *reactor)
 static void plan_polled(bine__reactor *reactor, int64_t wait_ns, bool waits)
 {
     (void)waits;
-    if (wait_ns != 0 && bine__pollset_time(&((uv_reactor *)reactor)->set, wait_ns) != 0)
-        wake(reactor); /* it is made anew then, see intact() */
+    plan_time(reactor, wait_ns);
 }
 
 static int poll_fd_polled(bine__reactor *reactor)
@@ -350,8 +356,7 @@ static void plan_host(bine__reactor *reactor, int64_t wait_ns, bool waits)
         uv_idle_start(&r->idle, on_idle);
     else
         uv_idle_stop(&r->idle);
-    if (wait_ns != 0 && bine__pollset_time(&r->set, wait_ns) != 0)
-        wake(reactor); /* it is made anew then, see intact() */
+    plan_time(reactor, wait_ns);
     keep_alive(r, waits);
 }
 

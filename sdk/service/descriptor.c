@@ -98,9 +98,9 @@ bool bine__descriptors_awaited(const bine *rt)
 
 /* ---- one of them ---- */
 
-static wish *wish_of(bine__waiter *waiter)
+static wish *wish_of(const bine__waiter *waiter)
 {
-    return ((bine__wait *)(void *)waiter)->what;
+    return ((const bine__wait *)(const void *)waiter)->what;
 }
 
 /* What is waited for. */
@@ -207,7 +207,7 @@ static bool is_for_edges(const descriptor *d, const wish *w)
 {
     const bine__waiter *waiter = w->socket ? d->waiters.first : NULL;
 
-    while (waiter != NULL && ((const wish *)((const bine__wait *)(const void *)waiter)->what)->socket)
+    while (waiter != NULL && wish_of(waiter)->socket)
         waiter = waiter->next;
     return w->socket && waiter == NULL;
 }
