@@ -373,6 +373,19 @@ static bine_watch on_bare(int fd)
     return (bine_watch){.reactor = &bare.base, .fd = fd, .ready = keep};
 }
 
+/* On the read end of a new pipe. */
+static bine_watch on_pipe(int ends[2])
+{
+    open_pipe(ends);
+    return on_bare(ends[0]);
+}
+
+static void close_bare(bine_watch *watch)
+{
+    bine__watch_set(watch, 0);
+    bine__pollset_deinit(&bare.set);
+}
+
 static void put(int fd)
 {
     CHECK_EQ(write(fd, "x", 1), 1);
@@ -384,8 +397,7 @@ TEST(an_edge_is_told_of_once)
     int ends[2];
     bine_watch watch;
 
-    open_pipe(ends);
-    watch = on_bare(ends[0]);
+    watch = on_pipe(ends);
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     CHECK_EQ(tell(), 0);
     put(ends[1]);
@@ -395,34 +407,31 @@ TEST(an_edge_is_told_of_once)
     put(ends[1]); /* though the first is still there */
     CHECK_EQ(tell(), BINE_READABLE);
     CHECK_EQ(tell(), 0);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 TEST(who_asks_anew_is_told_of_what_is_there)
 {
-    bine__pollset *set = open_bare();
     int ends[2];
     bine_watch watch;
 
-    open_pipe(ends);
+    (void)open_bare();
+    watch = on_pipe(ends);
     put(ends[1]);
-    watch = on_bare(ends[0]);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
         CHECK_EQ(tell(), BINE_READABLE);
         CHECK_EQ(tell(), 0);
     }
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 TEST(the_end_of_the_other_side_is_unusual)
 {
-    bine__pollset *set = open_bare();
     int ends[2];
     bine_watch watch, plain;
 
+    (void)open_bare();
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     watch = on_bare(ends[0]);
     plain = on_bare(ends[1]);
@@ -435,19 +444,17 @@ TEST(the_end_of_the_other_side_is_unusual)
     CHECK_EQ(shutdown(ends[0], SHUT_WR), 0);
     bine__watch_set(&watch, 0);
     CHECK_EQ(tell(), BINE_READABLE); /* who has not asked for that is not told of it */
-    bine__watch_set(&plain, 0);
-    bine__pollset_deinit(set);
+    close_bare(&plain);
 }
 
 TEST(a_watch_by_edges_becomes_an_ordinary_one_and_back)
 {
-    bine__pollset *set = open_bare();
     int ends[2];
     bine_watch watch;
 
-    open_pipe(ends);
+    (void)open_bare();
+    watch = on_pipe(ends);
     put(ends[1]);
-    watch = on_bare(ends[0]);
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     CHECK_EQ(tell(), BINE_READABLE);
     CHECK_EQ(bine__watch_renew(&watch, BINE_READABLE), 0);
@@ -457,8 +464,7 @@ TEST(a_watch_by_edges_becomes_an_ordinary_one_and_back)
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     CHECK_EQ(tell(), BINE_READABLE);
     CHECK_EQ(tell(), 0);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 TEST(one_whose_watch_has_ended_is_told_of_no_more)
@@ -467,8 +473,7 @@ TEST(one_whose_watch_has_ended_is_told_of_no_more)
     int ends[2];
     bine_watch watch;
 
-    open_pipe(ends);
-    watch = on_bare(ends[0]);
+    watch = on_pipe(ends);
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     CHECK_EQ(bine__watch_set(&watch, 0), 0);
     CHECK(!watch.edges);
@@ -478,8 +483,7 @@ TEST(one_whose_watch_has_ended_is_told_of_no_more)
     CHECK(!bine__pollset_strays(set));
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     CHECK_EQ(tell(), BINE_READABLE);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 /* ---- numbers that are used again ---- */
@@ -516,8 +520,7 @@ TEST(a_number_that_is_used_again_is_not_taken_for_the_file_that_it_was)
     put(after[1]);
     CHECK_EQ(tell(), BINE_READABLE);
     CHECK_EQ(set->strays, 2);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 /* Nor when it is used many times, each of them still open. */
@@ -539,25 +542,24 @@ TEST(none_of_many_files_that_had_a_number_is_taken_for_the_last)
     CHECK_EQ(set->strays, 7);
     put(ends[7][1]);
     CHECK_EQ(tell(), BINE_READABLE);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 /* The same for a watch that is set anew for each event. */
 TEST(an_ordinary_watch_of_a_number_that_is_used_again_is_not_told_of_the_file_that_it_was)
 {
-    bine__pollset *set = open_bare();
     int after[2];
     bine_watch watch;
-    int before = watch_number_again(&watch, after);
+    int before;
 
+    (void)open_bare();
+    before = watch_number_again(&watch, after);
     CHECK_EQ(bine__watch_renew(&watch, BINE_READABLE), 0);
     put(before);
     CHECK_EQ(tell(), 0);
     put(after[1]);
     CHECK_EQ(tell(), BINE_READABLE);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 TEST(a_file_that_is_closed_everywhere_is_no_stray)
@@ -577,8 +579,7 @@ TEST(a_file_that_is_closed_everywhere_is_no_stray)
     put(after[1]);
     CHECK_EQ(tell(), BINE_READABLE);
     CHECK_EQ(set->strays, 0);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 /* Until it says that they are many. */
@@ -612,8 +613,7 @@ TEST(a_renewal_rids_of_strays)
     CHECK_EQ(tell(), 0); /* by edges still */
     put(after[1]);
     CHECK_EQ(tell(), BINE_READABLE);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 TEST(a_reactor_with_many_strays_is_not_intact_until_it_is_renewed)
@@ -651,8 +651,7 @@ TEST(one_that_ends_when_its_number_has_gone_leaves_a_stray)
     int ends[2];
     bine_watch watch;
 
-    open_pipe(ends);
-    watch = on_bare(ends[0]);
+    watch = on_pipe(ends);
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     CHECK(dup(ends[0]) >= 0);
     close(ends[0]);
@@ -673,15 +672,13 @@ TEST(a_watch_by_edges_whose_descriptor_has_gone_is_told_in_a_renewal)
     int ends[2];
     bine_watch watch;
 
-    open_pipe(ends);
-    watch = on_bare(ends[0]);
+    watch = on_pipe(ends);
     CHECK_EQ(bine__watch_edges(&watch, BINE_READABLE), 0);
     close(ends[0]);
     told = 0;
     CHECK_EQ(bine__pollset_renew(set, false), 0);
     CHECK_EQ(told, BINE_READABLE);
-    bine__watch_set(&watch, 0);
-    bine__pollset_deinit(set);
+    close_bare(&watch);
 }
 
 /* ---- two for one descriptor ---- */
@@ -741,19 +738,17 @@ static void check_refused(bine_watch *first, int into)
 
 TEST(a_watch_that_is_not_idle_or_not_by_edges_does_not_give_way)
 {
-    bine__pollset *set = open_bare();
     int ends[2];
     bine_watch first;
 
-    open_pipe(ends);
-    first = on_bare(ends[0]);
+    (void)open_bare();
+    first = on_pipe(ends);
     CHECK_EQ(bine__watch_edges(&first, BINE_READABLE), 0);
     check_refused(&first, ends[1]);
     CHECK_EQ(bine__watch_renew(&first, BINE_READABLE), 0);
     first.idle = true;
     check_refused(&first, ends[1]);
-    bine__watch_set(&first, 0);
-    bine__pollset_deinit(set);
+    close_bare(&first);
 }
 
 /* ---- time ---- */
